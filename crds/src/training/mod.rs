@@ -1,0 +1,1 @@
+//! The `MedicalTraining` resource as people write it.
