@@ -73,21 +73,18 @@ def reward(directory: Path) -> None:
             torch.randint(3, tiny.VOCAB, (n,), generator=tiny.generator(SEED, "pair", i, part)).tolist()
             for part, n in (("prompt", 4), ("chosen", 5 + i), ("rejected", 7 - 3 * i))
         )
-        pairs.append((prompt + chosen + [2], prompt + rejected + [2]))
+        pairs.append(dict(chosen=prompt + chosen + [2], rejected=prompt + rejected + [2]))
 
-    def score(ids):
-        return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, 0]
-
-    scores = torch.stack([torch.stack([score(c), score(r)]) for c, r in pairs])
-    loss = -torch.nn.functional.logsigmoid(scores[:, 0] - scores[:, 1]).mean()
+    scores = tiny.scores_of(model, pairs)
+    loss = tiny.bradley_terry(scores)
     loss.backward()
     tiny.write_tensors(directory / "expect.safetensors", gradients(model))
     tiny.write_json(
         directory / "expect.json",
         dict(
             about="Llama with a reward head: score = score.weight . last hidden state of the last token (eos)",
-            pairs=[dict(chosen=c, rejected=r) for c, r in pairs],
-            scores=[dict(chosen=c, rejected=r) for c, r in scores.tolist()],
+            pairs=pairs,
+            scores=tiny.named_scores(scores),
             loss=loss.item(),
             made_with=tiny.made_with("model_fixtures.py", SEED + 1),
         ),

@@ -7,6 +7,7 @@ parameter's name (not from the order of creation), threads are fixed to one, dro
 import hashlib
 import json
 import platform
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
+warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 IGNORE = -100
 VOCAB = 128
 ROW_LENGTHS = (13, 9)
+SIDES = ("chosen", "rejected")
 
 
 @dataclass(frozen=True)
@@ -182,8 +185,8 @@ def rewrite_config_as_v4(path: Path) -> None:
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def load(directory: Path, head: type = transformers.AutoModelForCausalLM):
-    return head.from_pretrained(directory, attn_implementation="eager", dtype=torch.float32).eval()
+def load(directory: Path, head: type = transformers.AutoModelForCausalLM, **options):
+    return head.from_pretrained(directory, attn_implementation="eager", dtype=torch.float32, **options).eval()
 
 
 def rows(seed: int) -> tuple[list[list[int]], list[list[int]]]:
@@ -213,6 +216,25 @@ def loss_of(logits: list[torch.Tensor], labels: list[list[int]]) -> torch.Tensor
 def logits_of(model, ids: list[list[int]]) -> list[torch.Tensor]:
     """Each row alone, without padding: `[tokens, vocab]`."""
     return [model(input_ids=torch.tensor([row]), use_cache=False).logits[0] for row in ids]
+
+
+def scores_of(model, pairs: list[dict]) -> torch.Tensor:
+    """Each sequence alone: `[pairs, 2]`, chosen first."""
+    return torch.stack(
+        [
+            torch.stack([model(input_ids=torch.tensor([pair[side]]), use_cache=False).logits[0, 0] for side in SIDES])
+            for pair in pairs
+        ]
+    )
+
+
+def bradley_terry(scores: torch.Tensor) -> torch.Tensor:
+    """Mean over pairs of -log sigmoid(chosen - rejected), no margin."""
+    return -torch.nn.functional.logsigmoid(scores[:, 0] - scores[:, 1]).mean()
+
+
+def named_scores(scores: torch.Tensor) -> list[dict]:
+    return [dict(zip(SIDES, pair)) for pair in scores.tolist()]
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
