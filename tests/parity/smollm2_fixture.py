@@ -197,7 +197,7 @@ def check_against_transformers(model, gguf: Path) -> None:
 def compare(model, tokenizer, directory: Path) -> None:
     """Prints how a checkpoint that someone else made of the same GGUF differs."""
     mine, seen, worst = model.state_dict(), set(), []
-    for path in sorted(directory.glob("*.safetensors")):
+    for path in sorted(directory.glob("*model*.safetensors")):
         with safe_open(path, "pt") as file:
             for name in file.keys():
                 seen.add(name)

@@ -1,0 +1,190 @@
+"""Checks what `medtrain` wrote with the libraries that people will load it with.
+
+Writes nothing, prints what it finds, exits with 1 if a check fails. Give it any of:
+  --base DIR --adapter DIR --merged DIR   loads with transformers and peft (reward models too: SEQ_CLS adapters), prints
+                                          the largest difference of logits between base+adapter and merged, and which
+                                          tensors the merge changed
+  --ours FILE                             JSON of our own logits, compared with the same models here:
+                                          {"input_ids": [[int]], "logits": {"base"|"adapter"|"merged": [[[float]]]}},
+                                          one `[tokens][vocab]` (reward: `[1][1]`) for each row of input_ids
+  --runs DIR                              TensorBoard's EventAccumulator reads it; prints each tag with its steps
+Differences above --tolerance (1e-3, as the stage itself demands of an f32 merge) fail.
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+import transformers
+from peft import PeftConfig, PeftModel
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+torch.set_num_threads(2)
+torch.manual_seed(0)  # a score head that the base lacks starts at random
+warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+DEFAULT_ROWS = 3
+DEFAULT_TOKENS = 24
+
+
+class Report:
+    """Lines for a person, and whether all checks held."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def line(self, text: str) -> None:
+        print(text)
+
+    def check(self, holds: bool, text: str) -> None:
+        print(f"{'ok  ' if holds else 'FAIL'} {text}")
+        self.failed |= not holds
+
+
+def load(directory: Path, reward: bool):
+    if reward:
+        head, options = AutoModelForSequenceClassification, dict(num_labels=1)
+    else:
+        head, options = AutoModelForCausalLM, {}
+    model, info = head.from_pretrained(
+        directory, dtype=torch.float32, attn_implementation="eager", output_loading_info=True, **options
+    )
+    model.eval()
+    return model, sorted(info["missing_keys"])
+
+
+def default_rows(vocab: int) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randint(vocab, (DEFAULT_TOKENS - 5 * i,), generator=generator).tolist() for i in range(DEFAULT_ROWS)
+    ]
+
+
+@torch.no_grad()
+def logits_of(model, rows: list[list[int]]) -> list[torch.Tensor]:
+    found = []
+    for row in rows:
+        logits = model(input_ids=torch.tensor([row]), use_cache=False).logits
+        found.append(logits[0] if logits.dim() == 3 else logits)
+    return found
+
+
+def furthest(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
+    return max((a - b).abs().max().item() for a, b in zip(one, other, strict=True))
+
+
+def stored_tensors(directory: Path) -> dict[str, torch.Tensor]:
+    found = {}
+    for path in sorted(directory.glob("*model*.safetensors")):
+        with safe_open(path, "pt") as file:
+            found |= {name: file.get_tensor(name) for name in file.keys()}
+    return found
+
+
+def check_tokenizer(report: Report, name: str, directory: Path) -> None:
+    if not (directory / "tokenizer.json").exists():
+        report.line(f"     {name}: no tokenizer.json")
+        return
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    text = "Aspirin 100 mg, 每日一次"
+    decoded = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False), clean_up_tokenization_spaces=False)
+    report.check(decoded.strip() == text, f"{name}: tokenizer of {len(tokenizer)} tokens decodes what it encodes")
+    if tokenizer.chat_template:
+        rendered = tokenizer.apply_chat_template(
+            [dict(role="user", content="Hello")], tokenize=False, add_generation_prompt=True
+        )
+        report.check("Hello" in rendered, f"{name}: chat template renders {rendered!r}")
+
+
+def check_merge_changes(report: Report, base: Path, merged: Path) -> None:
+    before, after = stored_tensors(base), stored_tensors(merged)
+    report.line(f"     only in base: {sorted(set(before) - set(after))}; only in merged: {sorted(set(after) - set(before))}")
+    changed = [n for n in after if n in before and not torch.equal(before[n].float(), after[n].float())]
+    report.line(f"     the merge changed {len(changed)} of {len(after)} tensors; dtypes {sorted({str(t.dtype) for t in after.values()})}")
+    report.check(all(t.isfinite().all() for t in after.values()), "merged: every weight is finite")
+
+
+def check_models(report: Report, args) -> None:
+    adapter_config = PeftConfig.from_pretrained(args.adapter) if args.adapter else None
+    reward = args.reward or (adapter_config is not None and adapter_config.task_type == "SEQ_CLS")
+    logits, ours, rows = {}, {}, None
+    if args.ours:
+        given = json.loads(args.ours.read_text())
+        rows = given["input_ids"]
+        ours = {name: [torch.tensor(row) for row in value] for name, value in given["logits"].items()}
+    if args.base:
+        base, missing = load(args.base, reward)
+        report.check(reward or not missing, f"base: no weight is missing {missing}")
+        rows = rows or default_rows(base.config.vocab_size)
+        logits["base"] = logits_of(base, rows)
+        check_tokenizer(report, "base", args.base)
+        if args.adapter:
+            report.line(f"     adapter's base_model_name_or_path: {adapter_config.base_model_name_or_path}")
+            logits["adapter"] = logits_of(PeftModel.from_pretrained(base, args.adapter).eval(), rows)
+            moved = furthest(logits["base"], logits["adapter"])
+            report.check(moved > 0, f"the adapter moves the base's logits by up to {moved:.3g}")
+            check_tokenizer(report, "adapter", args.adapter)
+    if args.merged:
+        merged, missing = load(args.merged, reward)
+        report.check(not missing, f"merged: no weight is missing {missing}")
+        rows = rows or default_rows(merged.config.vocab_size)
+        logits["merged"] = logits_of(merged, rows)
+        check_tokenizer(report, "merged", args.merged)
+    if args.base and args.merged:
+        check_merge_changes(report, args.base, args.merged)
+    if "adapter" in logits and "merged" in logits:
+        drift = furthest(logits["adapter"], logits["merged"])
+        report.check(drift <= args.tolerance, f"base+adapter against merged: largest difference of logits {drift:.3g}")
+    for name, value in ours.items():
+        if name not in logits:
+            report.check(False, f"--ours has logits of {name!r}, but no such model was given")
+            continue
+        drift = furthest(logits[name], value)
+        report.check(drift <= args.tolerance, f"{name}: our logits against transformers' and peft's: {drift:.3g}")
+
+
+def check_runs(report: Report, directory: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folders = sorted({path.parent for path in directory.rglob("events.out.tfevents.*")})
+    report.check(bool(folders), f"{directory}: {len(folders)} folder(s) with event files")
+    for folder in folders:
+        events = EventAccumulator(str(folder), size_guidance=dict(scalars=0))
+        events.Reload()
+        tags = events.Tags()
+        report.check(bool(tags["scalars"]), f"{folder}: {len(tags['scalars'])} scalar tags; texts {tags['tensors']}")
+        for tag in tags["scalars"]:
+            points = events.Scalars(tag)
+            finite = all(abs(point.value) < float("inf") for point in points)
+            steps = [point.step for point in points]
+            report.check(
+                finite and steps == sorted(set(steps)),
+                f"  {tag}: {len(points)} points, steps {steps[0]}..{steps[-1]}, last {points[-1].value:.6g}",
+            )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("base", "adapter", "merged", "ours", "runs"):
+        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--reward", action="store_true", help="--merged is a reward model (an adapter says so itself)")
+    parser.add_argument("--tolerance", type=float, default=1e-3)
+    args = parser.parse_args()
+    if args.adapter and not args.base:
+        parser.error("--adapter needs --base")
+    report = Report()
+    if args.base or args.merged:
+        check_models(report, args)
+    if args.runs:
+        check_runs(report, args.runs)
+    return int(report.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
