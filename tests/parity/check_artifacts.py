@@ -61,9 +61,7 @@ def load(directory: Path, reward: bool):
 
 def default_rows(vocab: int) -> list[list[int]]:
     generator = torch.Generator().manual_seed(0)
-    return [
-        torch.randint(vocab, (DEFAULT_TOKENS - 5 * i,), generator=generator).tolist() for i in range(DEFAULT_ROWS)
-    ]
+    return [torch.randint(vocab, (DEFAULT_TOKENS - 5 * i,), generator=generator).tolist() for i in range(DEFAULT_ROWS)]
 
 
 @torch.no_grad()
@@ -104,9 +102,12 @@ def check_tokenizer(report: Report, name: str, directory: Path) -> None:
 
 def check_merge_changes(report: Report, base: Path, merged: Path) -> None:
     before, after = stored_tensors(base), stored_tensors(merged)
-    report.line(f"     only in base: {sorted(set(before) - set(after))}; only in merged: {sorted(set(after) - set(before))}")
+    report.line(
+        f"     only in base: {sorted(set(before) - set(after))}; only in merged: {sorted(set(after) - set(before))}"
+    )
     changed = [n for n in after if n in before and not torch.equal(before[n].float(), after[n].float())]
-    report.line(f"     the merge changed {len(changed)} of {len(after)} tensors; dtypes {sorted({str(t.dtype) for t in after.values()})}")
+    dtypes = sorted({str(t.dtype) for t in after.values()})
+    report.line(f"     the merge changed {len(changed)} of {len(after)} tensors; dtypes {dtypes}")
     report.check(all(t.isfinite().all() for t in after.values()), "merged: every weight is finite")
 
 

@@ -106,7 +106,7 @@ def scale_of(model: PeftModel) -> float:
 
 
 def furthest(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
-    return max((a - b).abs().max().item() for a, b in zip(one, other))
+    return max((a - b).abs().max().item() for a, b in zip(one, other, strict=True))
 
 
 def write_case(name: str, options: dict, base_dir: Path, directory: Path) -> None:

@@ -11,9 +11,9 @@ All numbers are f32 with eager attention, computed from the weights as stored (f
 Loss: sum of token cross-entropies over both rows / number of target tokens of both rows; label -100 is no target.
 
 Asserts: the stored checkpoint, loaded again, gives the same logits to the bit; logits are O(1), and move by more than
-0.05 under the misreading that the fixture is there to catch, by more than 2e-4 with a wrong norm epsilon; the loss by hand is the
-loss that transformers computes with `num_items_in_batch`; no gradient is missing, and none is all zeros except the
-biases of k_proj, which softmax cancels; both rows in one right-padded batch give the same logits.
+0.05 under the misreading that the fixture is there to catch, by more than 2e-4 with a wrong norm epsilon; the loss by
+hand is the loss that transformers computes with `num_items_in_batch`; no gradient is missing, and none is all zeros
+except the biases of k_proj, which softmax cancels; both rows in one right-padded batch give the same logits.
 """
 
 import argparse
@@ -104,7 +104,9 @@ def gradients(model) -> dict[str, torch.Tensor]:
 def check_reload(loaded, built):
     ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]])
     with torch.no_grad():
-        assert torch.equal(loaded(input_ids=ids).logits, built(input_ids=ids).logits), "the stored checkpoint is another model"
+        assert torch.equal(loaded(input_ids=ids).logits, built(input_ids=ids).logits), (
+            "the stored checkpoint is another model"
+        )
     assert loaded.config._attn_implementation == "eager"
     return loaded
 
@@ -117,7 +119,7 @@ def check_scale(name: str, logits: list[torch.Tensor]) -> None:
 def check_moves(fam: tiny.Family, ids, logits, misread: dict, least: float) -> None:
     with torch.no_grad():
         wrong = tiny.logits_of(tiny.build(fam, SEED, **misread), ids)
-    moved = max((a - b).abs().max().item() for a, b in zip(logits, wrong))
+    moved = max((a - b).abs().max().item() for a, b in zip(logits, wrong, strict=True))
     assert moved > least, f"{fam.name} hardly notices {misread}: {moved}"
 
 
@@ -127,7 +129,7 @@ def check_padded(model, ids, logits) -> None:
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids])
     with torch.no_grad():
         padded = model(input_ids=batch, attention_mask=mask, use_cache=False).logits
-    for row, alone in zip(padded, logits):
+    for row, alone in zip(padded, logits, strict=True):
         assert (row[: len(alone)] - alone).abs().max() < 1e-5, "padding changes the logits"
 
 
@@ -138,7 +140,7 @@ def check_loss(model, ids, labels, loss) -> None:
             model(
                 input_ids=torch.tensor([row]), labels=torch.tensor([target]), num_items_in_batch=count, use_cache=False
             ).loss
-            for row, target in zip(ids, labels)
+            for row, target in zip(ids, labels, strict=True)
         )
     assert abs(theirs.item() - loss.item()) < 1e-6, (theirs.item(), loss.item())
 

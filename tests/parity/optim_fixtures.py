@@ -25,7 +25,15 @@ STEPS = 10
 SHAPES = {"weight": (3, 4), "bias": (4,), "scale": (2,)}
 SETTINGS = [
     dict(name="default", lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1, max_grad_norm=1.0, no_decay=[]),
-    dict(name="no_decay_group", lr=1e-2, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, max_grad_norm=1.0, no_decay=["bias", "scale"]),
+    dict(
+        name="no_decay_group",
+        lr=1e-2,
+        betas=(0.9, 0.95),
+        eps=1e-8,
+        weight_decay=0.1,
+        max_grad_norm=1.0,
+        no_decay=["bias", "scale"],
+    ),
     dict(name="large_eps", lr=3e-3, betas=(0.8, 0.99), eps=1e-3, weight_decay=0.1, max_grad_norm=0.5, no_decay=[]),
 ]
 SCHEDULES = [

@@ -60,9 +60,7 @@ def run(case: dict) -> dict:
     new, vpreds = (tensor(case[key]).requires_grad_() for key in ("logprobs", "vpreds"))
     rewards, _ = PPOTrainer.compute_rewards(trainer, tensor(case["scores"]), old, ref, mask)
     logits = torch.zeros(*mask.shape, 2)
-    policy, value, stats = PPOTrainer.loss(
-        trainer, old, tensor(case["values"]), rewards, logits, vpreds, new, mask
-    )
+    policy, value, stats = PPOTrainer.loss(trainer, old, tensor(case["values"]), rewards, logits, vpreds, new, mask)
     grad_new, grad_vpreds = torch.autograd.grad(policy + value, (new, vpreds))
 
     found = dict(

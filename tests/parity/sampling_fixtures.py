@@ -57,7 +57,7 @@ def rows() -> list[dict]:
     tied = torch.tensor([1.0, 3.0, 2.0, 3.0, 2.0, 2.0, -1.0, 2.0, 0.0, 3.0, 3.0, 0.0])
     flat = torch.zeros(VOCAB)
     seen = [[3, 3, 7], [0, 11], [], [1, 2, 6, 8], [4]]
-    return [dict(seen=ids, logits=row.tolist()) for ids, row in zip(seen, [*random, tied, flat])]
+    return [dict(seen=ids, logits=row.tolist()) for ids, row in zip(seen, [*random, tied, flat], strict=True)]
 
 
 def process(case: dict, row: dict) -> torch.Tensor:
@@ -84,8 +84,10 @@ def main() -> None:
         processed = [process(case, row) for row in inputs]
         assert all(row.isfinite().any() for row in processed)
         if case != dict(top_k=50):
-            assert any(a.tolist() != b["logits"] for a, b in zip(processed, inputs)), case
-        entry = dict(processors=case, logits=[[x if x > -torch.inf else None for x in row.tolist()] for row in processed])
+            assert any(a.tolist() != b["logits"] for a, b in zip(processed, inputs, strict=True)), case
+        entry = dict(
+            processors=case, logits=[[x if x > -torch.inf else None for x in row.tolist()] for row in processed]
+        )
         if len(case) > 1:
             entry["probabilities"] = [row.softmax(-1).tolist() for row in processed]
         cases.append(entry)

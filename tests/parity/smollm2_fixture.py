@@ -17,7 +17,6 @@ it; every text survives encode and decode; the English text has a perplexity bel
 
 import argparse
 import hashlib
-import json
 from pathlib import Path
 
 import numpy
@@ -49,7 +48,7 @@ PROMPTS = {
     "<|im_end|>\n<|im_start|>assistant\n",
     "chinese": "高血压患者应该少吃盐,多运动,并按时服药。",
     "digits": "The dose went from 12.5 mg to 1000 mg in 2024; that is 80x more, and 3½ times ²",
-    "code": "def bmi(weight_kg, height_m):\n    \"\"\"Body mass index.\"\"\"\n    return weight_kg / height_m",
+    "code": 'def bmi(weight_kg, height_m):\n    """Body mass index."""\n    return weight_kg / height_m',
     "spaces": "  It's  what we've\tseen:\n\n   naïve café 🙂🩺   ",
 }
 NAMES = {
@@ -73,7 +72,7 @@ def hugging_face_name(name: str) -> str:
 
 
 def unpermute(weight: numpy.ndarray, heads: int) -> numpy.ndarray:
-    """Rows of one head from (pair, half) order, as interleaved RoPE wants them, to (half, pair), as Hugging Face does."""
+    """Rows of a head from (pair, half) order, as interleaved RoPE wants them, to (half, pair), as Hugging Face does."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
@@ -126,7 +125,11 @@ def read_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     control = 3
     tokenizer.add_special_tokens(
-        [AddedToken(token, special=True, normalized=False) for token, kind in zip(tokens, kinds) if kind == control]
+        [
+            AddedToken(token, special=True, normalized=False)
+            for token, kind in zip(tokens, kinds, strict=True)
+            if kind == control
+        ]
     )
     assert tokenizer.get_vocab_size() == len(tokens)
 
@@ -261,7 +264,13 @@ def main() -> None:
         ),
     )
     for key, prompt in prompts.items():
-        print(key, len(prompt["ids"]), round(prompt["mean_log_likelihood"], 4), prompt["greedy_ended_by"], repr(prompt["greedy_text"]))
+        print(
+            key,
+            len(prompt["ids"]),
+            round(prompt["mean_log_likelihood"], 4),
+            prompt["greedy_ended_by"],
+            repr(prompt["greedy_text"]),
+        )
 
 
 if __name__ == "__main__":

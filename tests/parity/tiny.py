@@ -41,7 +41,7 @@ class Family:
     misread: dict
     dtype: torch.dtype = torch.float32
     max_shard_size: str = "50GB"
-    # Hub checkpoints from before transformers 5 say rope_theta + rope_scaling + torch_dtype; v5 writes rope_parameters + dtype.
+    # Checkpoints from before transformers 5 say rope_theta, rope_scaling, torch_dtype; v5 writes rope_parameters, dtype.
     v4_config: bool = False
 
 
@@ -71,7 +71,6 @@ LLAMA3_ROPE = dict(
     high_freq_factor=4.0,
     original_max_position_embeddings=64,
 )
-
 
 
 def rope(theta: float) -> dict:
@@ -191,9 +190,11 @@ def load(directory: Path, head: type = transformers.AutoModelForCausalLM, **opti
 
 def rows(seed: int) -> tuple[list[list[int]], list[list[int]]]:
     """Input ids of two rows of different lengths and their labels: a masked prompt, and one masked token further on."""
-    ids = [torch.randint(3, VOCAB, (n,), generator=generator(seed, "row", i)).tolist() for i, n in enumerate(ROW_LENGTHS)]
+    ids = [
+        torch.randint(3, VOCAB, (n,), generator=generator(seed, "row", i)).tolist() for i, n in enumerate(ROW_LENGTHS)
+    ]
     labels = [list(row) for row in ids]
-    for row, prompt in zip(labels, (5, 3)):
+    for row, prompt in zip(labels, (5, 3), strict=True):
         row[:prompt] = [IGNORE] * prompt
         row[prompt + 2] = IGNORE
     return ids, labels
@@ -208,7 +209,7 @@ def loss_of(logits: list[torch.Tensor], labels: list[list[int]]) -> torch.Tensor
     """Sum of token cross-entropies over all rows, divided by the number of target tokens of all rows."""
     total = sum(
         torch.nn.functional.cross_entropy(row[:-1], torch.tensor(target[1:]), ignore_index=IGNORE, reduction="sum")
-        for row, target in zip(logits, labels)
+        for row, target in zip(logits, labels, strict=True)
     )
     return total / target_count(labels)
 
@@ -234,7 +235,7 @@ def bradley_terry(scores: torch.Tensor) -> torch.Tensor:
 
 
 def named_scores(scores: torch.Tensor) -> list[dict]:
-    return [dict(zip(SIDES, pair)) for pair in scores.tolist()]
+    return [dict(zip(SIDES, pair, strict=True)) for pair in scores.tolist()]
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
