@@ -12,8 +12,8 @@ Loss: sum of token cross-entropies over both rows / number of target tokens of b
 
 Asserts: the stored checkpoint, loaded again, gives the same logits to the bit; logits are O(1), and move by more than
 0.05 under the misreading that the fixture is there to catch, by more than 2e-4 with a wrong norm epsilon; the loss by
-hand is the loss that transformers computes with `num_items_in_batch`; no gradient is missing, and none is all zeros
-except the biases of k_proj, which softmax cancels; both rows in one right-padded batch give the same logits.
+hand is the loss that transformers computes with `num_items_in_batch`; no gradient is missing, and each is somewhere
+above 1e-2; both rows in one right-padded batch give the same logits.
 """
 
 import argparse
@@ -95,8 +95,7 @@ def gradients(model) -> dict[str, torch.Tensor]:
     found = {}
     for name, p in model.named_parameters():
         assert p.grad is not None, f"{name} has no gradient"
-        if not name.endswith("k_proj.bias"):
-            assert p.grad.abs().max() > 1e-4, f"the gradient of {name} says nothing"
+        assert p.grad.abs().max() > 1e-2, f"the gradient of {name} says nothing"
         found[f"grad.{name}"] = p.grad
     return found
 

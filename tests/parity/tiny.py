@@ -41,7 +41,7 @@ class Family:
     misread: dict
     dtype: torch.dtype = torch.float32
     max_shard_size: str = "50GB"
-    # Checkpoints from before transformers 5 say rope_theta, rope_scaling, torch_dtype; v5 writes rope_parameters, dtype.
+    # transformers 4 (so most of the hub) says rope_theta, rope_scaling, torch_dtype; v5 says rope_parameters, dtype.
     v4_config: bool = False
 
 
