@@ -1,9 +1,10 @@
 //! Promises of [`super::processors`].
 
-use medtrain_crds::stage::{KlController, PpoArgs};
+use medtrain_crds::stage::PpoArgs;
 use proptest::prelude::*;
 
 use super::processors::*;
+use crate::objective::parity_tests::{fixture, numbers};
 
 const OFF: f32 = f32::NEG_INFINITY;
 
@@ -198,30 +199,12 @@ fn arguments_out_of_range_are_named_with_the_way_out() {
 #[test]
 fn rollouts_sample_with_the_settings_of_ppo() {
     let ppo = PpoArgs {
-        init_kl_coef: 0.2,
-        kl_controller: KlController::Fixed,
-        kl_target: 6.0,
-        kl_horizon: 10_000.0,
-        early_stopping: false,
-        target_kl: 0.1,
-        num_ppo_epochs: 4,
-        batch_size: 8,
-        mini_batch_size: 2,
-        total_episodes: None,
-        gamma: 1.0,
-        lam: 0.95,
-        cliprange: 0.2,
-        cliprange_value: 0.2,
-        vf_coef: 0.1,
-        whiten_rewards: false,
-        whiten_advantages: true,
         min_new_tokens: 4,
         max_new_tokens: 128,
         temperature: 0.7,
         top_k: 50,
         top_p: 0.9,
-        missing_eos_penalty: 1.0,
-        reward_baseline: 0.0,
+        ..crate::objective::ppo_tests::args()
     };
     let want = SamplingArgs {
         temperature: 0.7,
@@ -233,6 +216,37 @@ fn rollouts_sample_with_the_settings_of_ppo() {
         ..sampling()
     };
     assert_eq!(SamplingArgs::rollout(&ppo, 7), want);
+}
+
+/// transformers' own processors on random and tied rows (`tests/parity/sampling_fixtures.py`).
+#[test]
+fn processed_logits_are_those_of_transformers() {
+    let fixture = fixture("sampling");
+    let mut compared = 0;
+    for case in fixture["cases"].as_array().unwrap() {
+        let chain = &case["processors"];
+        if chain.get("min_p").is_some() {
+            continue;
+        }
+        let number = |name: &str, off: f64| chain.get(name).map_or(off, |value| value.as_f64().unwrap());
+        let args = SamplingArgs {
+            repetition_penalty: number("repetition_penalty", 1.0),
+            temperature: number("temperature", 1.0),
+            top_k: number("top_k", 0.0) as u32,
+            top_p: number("top_p", 1.0),
+            ..sampling()
+        };
+        for (row, want) in fixture["rows"].as_array().unwrap().iter().zip(case["logits"].as_array().unwrap()) {
+            let seen: Vec<u32> = numbers(&row["seen"]).into_iter().map(|id| id as u32).collect();
+            let got = processed(args.clone(), &numbers(&row["logits"]), &seen, 0);
+            let want: Vec<f32> =
+                want.as_array().unwrap().iter().map(|x| x.as_f64().map_or(OFF, |x| x as f32)).collect();
+            let close = |(g, w): (&f32, &f32)| g == w || (g - w).abs() < 1e-6;
+            assert!(got.iter().zip(&want).all(close), "{chain}: {got:?} is not {want:?}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 60, "only {compared} rows were compared");
 }
 
 /// The definition, by sorting everything.

@@ -50,7 +50,9 @@ pub mod value_loss;
 pub mod whiten;
 
 #[cfg(test)]
-mod ppo_tests;
+pub(crate) mod parity_tests;
+#[cfg(test)]
+pub(crate) mod ppo_tests;
 
 /// Where the small tensors of an objective live, whatever device the model is on.
 pub type Host = Autodiff<Flex>;

@@ -9,7 +9,8 @@ use super::ppo::{PpoMinibatch, PpoOutcome, PpoStats, early_stop, ppo_minibatch};
 use super::value_loss::explained_variance;
 use super::{Host, to_host, to_tensor};
 
-fn args() -> PpoArgs {
+/// TRL 0.4's defaults.
+pub(crate) fn args() -> PpoArgs {
     PpoArgs {
         init_kl_coef: 0.2,
         kl_controller: KlController::Adaptive,

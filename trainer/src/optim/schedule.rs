@@ -125,6 +125,22 @@ mod tests {
         assert_eq!(curve(LrSchedulerType::Cosine, 2, 10)[10], 0.0);
     }
 
+    /// transformers' own schedules (`tests/parity/optim_fixtures.py`).
+    #[test]
+    fn factors_are_those_of_transformers() {
+        let fixture = crate::objective::parity_tests::fixture("optim");
+        let cases = fixture["schedules"].as_array().unwrap();
+        assert!(cases.len() >= 8);
+        for case in cases {
+            let schedule: LrSchedulerType = serde_json::from_value(case["name"].clone()).unwrap();
+            let (warmup, total) = (case["warmup_steps"].as_u64().unwrap(), case["total_steps"].as_u64().unwrap());
+            for (step, want) in (0..).zip(case["factors"].as_array().unwrap()) {
+                let (got, want) = (factor(schedule, step, warmup, total), want.as_f64().unwrap());
+                assert!((got - want).abs() < 1e-15, "{schedule:?} {warmup}/{total}, step {step}: {got} is not {want}");
+            }
+        }
+    }
+
     #[test]
     fn constant_ignores_warm_up_and_constant_with_warm_up_does_not() {
         assert_eq!(curve(LrSchedulerType::Constant, 2, 4), [1.0; 5]);
