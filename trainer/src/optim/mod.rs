@@ -1,0 +1,3 @@
+//! The optimiser: its step and the learning rate of each step.
+
+pub mod schedule;
