@@ -1,0 +1,20 @@
+//! Model files in and out: names, shapes and f32 slices, never tensors of burn.
+//!
+//! [`ModelFiles`] reads safetensors, [`save_model`] writes them, [`peft`] does both for LoRA adapters, [`gguf_import`]
+//! turns a GGUF file into a Hugging Face directory, [`source`] turns a model URI into a local directory.
+//!
+//! Holds: a file of any content gives an error that names it, never a panic; equal input gives equal bytes.
+
+pub mod dequant;
+pub mod dtype;
+pub mod gguf;
+pub mod gguf_config;
+pub mod gguf_import;
+pub mod gguf_tokenizer;
+pub mod mmap;
+pub mod model_files;
+pub mod save;
+
+pub use dtype::Dtype;
+pub use model_files::ModelFiles;
+pub use save::{MAX_SHARD_BYTES, save_model};
