@@ -271,3 +271,38 @@ fn q6_k(block: &[u8], out: &mut [f32]) {
         *out = (d * f32::from(scales[i / 16].cast_signed())) * q;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Case {
+        bytes: String,
+        values: String,
+    }
+
+    #[test]
+    fn every_type_gives_the_bits_that_the_gguf_package_gives() {
+        let fixture = include_str!("../../../tests/parity/gguf/dequant.json");
+        let cases: BTreeMap<String, Case> = serde_json::from_str(fixture).unwrap();
+        assert_eq!(cases.len(), TensorType::ALL.len());
+        for ty in TensorType::ALL {
+            let case = &cases[ty.name()];
+            let values = ty.dequantize(&hex::decode(&case.bytes).unwrap());
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            assert_eq!(hex::encode(bytes), case.values, "{}", ty.name());
+        }
+    }
+
+    #[test]
+    fn ids_and_names_agree_with_the_list() {
+        let readable: Vec<&str> = (0..64).filter_map(TensorType::from_id).map(TensorType::name).collect();
+        assert_eq!(readable.len(), TensorType::ALL.len());
+        assert!((0..64).all(|id| TensorType::from_id(id).is_none() || TensorType::unsupported_name(id).is_none()));
+    }
+}

@@ -13,6 +13,7 @@ pub mod gguf_import;
 pub mod gguf_tokenizer;
 pub mod mmap;
 pub mod model_files;
+pub mod peft;
 pub mod save;
 
 pub use dtype::Dtype;
