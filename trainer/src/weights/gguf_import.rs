@@ -4,7 +4,7 @@
 //! the same directory changes nothing.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use super::digests::sha256_of;
 use super::dtype::Dtype;
 use super::gguf::Gguf;
 use super::gguf_config::{ModelPlan, llama3_rope_scaling, type_counts, unpermute};
@@ -180,14 +181,6 @@ impl Receipt {
 
 fn read_receipt(dir: &Path) -> Option<Receipt> {
     serde_json::from_slice(&fs::read(dir.join(RECEIPT)).ok()?).ok()
-}
-
-/// The sha256 of a file, in hex.
-pub(crate) fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(|e| Failure::io(path, &e))?;
-    let mut hasher = Sha256::new();
-    io::copy(&mut file, &mut hasher).map_err(|e| Failure::io(path, &e))?;
-    Ok(hex::encode(hasher.finalize()))
 }
 
 fn is_empty(dir: &Path) -> Result<bool> {
