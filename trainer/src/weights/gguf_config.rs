@@ -91,7 +91,8 @@ impl<'a> ModelPlan<'a> {
         let context_length = keys.required("context_length")?;
         let has = |name: &str| gguf.tensors.contains_key(name);
         let tied = !has("output.weight");
-        let attention_bias = has("blk.0.attn_q.bias");
+        // Qwen2 always has biases on q, k and v, and no field that says so.
+        let attention_bias = has("blk.0.attn_q.bias") || architecture == Architecture::Qwen2;
         let mlp_bias = has("blk.0.ffn_up.bias");
 
         let mut config = Map::new();

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::weights::ModelFiles;
+use crate::weights::gguf::TensorInfo;
 use medtrain_crds::contract::ExitCode;
 
 fn fixture(name: &str) -> PathBuf {
@@ -170,4 +171,38 @@ fn what_does_not_fit_the_architecture_is_named() {
         g.tensors.insert("blk.0.attn_sinks.weight".into(), bias);
     });
     assert!(extra.starts_with("tensor \"blk.0.attn_sinks.weight\" has no place in a LlamaForCausalLM"), "{extra}");
+}
+
+#[test]
+fn only_llama_has_its_attention_rows_put_back_in_order() {
+    let llama = Gguf::parse(&fs::read(fixture("llama.gguf")).unwrap()).unwrap();
+    let permuted = |gguf: &Gguf| -> Vec<(String, Option<usize>)> {
+        let tensors = ModelPlan::new(gguf).map_err(|e| e.message).unwrap().tensors;
+        tensors.into_iter().filter(|t| t.permuted_heads.is_some()).map(|t| (t.name, t.permuted_heads)).collect()
+    };
+    let name = |projection: &str| format!("model.layers.0.self_attn.{projection}_proj.weight");
+    assert_eq!(permuted(&llama), [(name("q"), Some(4)), (name("k"), Some(2))]);
+
+    let as_architecture = |name: &str| {
+        let mut gguf = Gguf::parse(&fs::read(fixture("llama.gguf")).unwrap()).unwrap();
+        let keys: Vec<_> = llama.metadata.iter().filter_map(|(k, v)| Some((k.strip_prefix("llama.")?, v))).collect();
+        gguf.metadata.extend(keys.into_iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())));
+        gguf.metadata.insert("general.architecture".into(), crate::weights::gguf::Value::String(name.into()));
+        gguf
+    };
+    let add = |gguf: &mut Gguf, tensor: &str, len: usize| {
+        let info = TensorInfo { shape: vec![len], ..llama.tensors["output_norm.weight"].clone() };
+        gguf.tensors.insert(format!("blk.0.{tensor}"), info);
+    };
+    let mut qwen2 = as_architecture("qwen2");
+    assert!(ModelPlan::new(&qwen2).err().unwrap().message.starts_with("tensor \"blk.0.attn_q.bias\" is missing"));
+    for (tensor, len) in [("attn_q.bias", 32), ("attn_k.bias", 16), ("attn_v.bias", 16)] {
+        add(&mut qwen2, tensor, len);
+    }
+    assert_eq!(permuted(&qwen2), []);
+    let mut qwen3 = as_architecture("qwen3");
+    for tensor in ["attn_q_norm.weight", "attn_k_norm.weight"] {
+        add(&mut qwen3, tensor, 8);
+    }
+    assert_eq!(permuted(&qwen3), []);
 }

@@ -27,6 +27,9 @@ struct Inner {
     faults: Vec<Fault>,
 }
 
+/// Path and content.
+pub type Files<'a> = &'a [(&'a str, &'a [u8])];
+
 /// What goes wrong with the next download, once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -44,7 +47,7 @@ pub struct Stub {
 
 impl Stub {
     /// Repositories whose name has "private" in it want [`TOKEN`]; those with "gated" refuse even that.
-    pub fn new(repos: &[(&str, &[(&str, &[u8])])]) -> Self {
+    pub fn new(repos: &[(&str, Files)]) -> Self {
         let repos = repos
             .iter()
             .map(|(repo, files)| {

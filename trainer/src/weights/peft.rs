@@ -76,7 +76,7 @@ pub fn is_adapter(dir: &Path) -> bool {
 /// Errors: a tensor that the configuration doesn't cover, half a pair, a wrong rank; IO.
 pub fn save_adapter(dir: &Path, config: &AdapterConfig, tensors: &AdapterTensors) -> Result<()> {
     check_tensors(config, tensors).map_err(|problem| Failure::internal(format!("adapter to be saved: {problem}")))?;
-    write_bytes(&dir.join(CONFIG), format!("{:#}\n", config.to_json()).as_bytes())?;
+    write_bytes(&dir.join(CONFIG), format!("{:#}", config.to_json()).as_bytes())?;
     let names: Vec<_> =
         tensors.iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor.shape.clone())).collect();
     save_file(&dir.join(WEIGHTS), &names, Dtype::Float32, |name| Ok(&tensors[&name[PREFIX.len()..]].data))?;
@@ -116,8 +116,7 @@ pub fn load_adapter(dir: &Path) -> Result<(AdapterConfig, AdapterTensors)> {
         }
     }
     if let Some(pattern) = pattern {
-        let modules: BTreeSet<&str> =
-            tensors.keys().filter_map(|name| Some(lora_part(name)?.0.rsplit('.').next()?)).collect();
+        let modules: BTreeSet<&str> = tensors.keys().filter_map(|name| lora_part(name)?.0.rsplit('.').next()).collect();
         if modules.is_empty() {
             return Err(place(format!("no LoRA tensor for target_modules \"{pattern}\"")));
         }
@@ -222,6 +221,20 @@ impl AdapterConfig {
 struct Fields<'a>(&'a Map<String, Json>);
 
 impl Fields<'_> {
+    /// Fields that are read here, or that say nothing about how the saved tensors are used.
+    const HARMLESS: [&'static str; 10] = [
+        "auto_mapping",
+        "ensure_weight_tying",
+        "eva_config",
+        "exclude_modules",
+        "inference_mode",
+        "init_lora_weights",
+        "megatron_config",
+        "modules_to_save",
+        "target_modules",
+        "use_rslora",
+    ];
+
     fn get(&self, key: &str) -> Option<&Json> {
         self.0.get(key).filter(|value| !value.is_null())
     }
@@ -249,33 +262,22 @@ impl Fields<'_> {
         if let Some(bias) = self.get("bias").and_then(Json::as_str).filter(|bias| *bias != "none") {
             return refuse(format!("bias \"{bias}\" can't be used (\"none\" can)"));
         }
-        for key in ["use_dora", "use_qalora", "lora_bias", "fan_in_fan_out"] {
-            if self.get(key) == Some(&Json::Bool(true)) {
-                return refuse(format!("{key} can't be used"));
-            }
-        }
-        for key in [
-            "rank_pattern",
-            "alpha_pattern",
-            "layer_replication",
-            "layers_to_transform",
-            "target_parameters",
-            "trainable_token_indices",
-            "alora_invocation_tokens",
-        ] {
-            let empty = match self.get(key) {
-                None => true,
-                Some(Json::Array(values)) => values.is_empty(),
-                Some(Json::Object(values)) => values.is_empty(),
-                Some(_) => false,
+        for key in self.0.keys().filter(|key| !Self::HARMLESS.contains(&key.as_str())) {
+            // Strings and numbers of fields that don't exist yet are settings of a feature; the feature is on or off
+            // by a flag, a list or a table of its own.
+            let in_use = match self.get(key) {
+                Some(Json::Bool(value)) => *value,
+                Some(Json::Array(values)) => !values.is_empty(),
+                Some(Json::Object(values)) => !values.is_empty(),
+                _ => false,
             };
-            if !empty {
+            if in_use {
                 return refuse(format!("{key} can't be used"));
             }
         }
         // These initialisations change the base weights too, so the adapter doesn't fit the published base.
         if let Some(init) = self.get("init_lora_weights").and_then(Json::as_str)
-            && ["pissa", "olora", "corda", "loftq"].iter().any(|name| init.starts_with(name))
+            && ["pissa", "olora", "corda", "loftq", "lora_ga"].iter().any(|name| init.starts_with(name))
         {
             return refuse(format!("init_lora_weights \"{init}\" needs base weights that PEFT changed"));
         }

@@ -90,6 +90,24 @@ fn stored_names_and_types_are_those_of_peft() {
 }
 
 #[test]
+fn adapters_of_peft_load_and_save_back_to_the_same_bytes() {
+    let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/parity/peft"));
+    for (name, task_type, tensors) in [("causal", TaskType::CausalLm, 9), ("reward", TaskType::SeqCls, 9)] {
+        let theirs = fixtures.join(name);
+        let (config, values) = load_adapter(&theirs).unwrap();
+        assert_eq!((config.task_type, config.r, values.len()), (task_type, 4, tensors));
+        let ours = tempfile::tempdir().unwrap();
+        save_adapter(ours.path(), &config, &values).unwrap();
+        let bytes = |dir: &Path| std::fs::read(dir.join(WEIGHTS)).unwrap();
+        assert_eq!(bytes(ours.path()), bytes(&theirs), "{name}");
+        let json = |dir: &Path| -> Json { serde_json::from_slice(&std::fs::read(dir.join(CONFIG)).unwrap()).unwrap() };
+        for (key, value) in json(ours.path()).as_object().unwrap() {
+            assert_eq!(json(&theirs).get(key), Some(value), "{name}: {key}");
+        }
+    }
+}
+
+#[test]
 fn older_spellings_of_names_load() {
     let (_, tensors) = load_with_names(&[
         "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight",
@@ -137,6 +155,7 @@ fn unsupported_features_are_refused_by_name() {
         ("use_dora", json!(true), "use_dora can't be used"),
         ("bias", json!("all"), "bias \"all\" can't be used (\"none\" can)"),
         ("peft_type", json!("IA3"), "peft_type IA3 can't be used (LORA can)"),
+        ("velora_config", json!({"scale": 1}), "velora_config can't be used"),
         ("rank_pattern", json!({"q_proj": 4}), "rank_pattern can't be used"),
         ("layers_to_transform", json!([0]), "layers_to_transform can't be used"),
         (
