@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Writes the fixtures of the GGUF reader: tests/parity/gguf/.
+
+dequant.json   random blocks of every readable type and the f32 values that the gguf package makes of them
+llama.gguf     a tiny Llama with quantized weights, permuted q and k, a byte-level BPE tokenizer; llama.json: the sha256
+               of every Hugging Face tensor, and token ids of texts by the tokenizers package
+spm.gguf       the same model with a SentencePiece BPE vocabulary; spm.json: token ids by the sentencepiece package
+
+Made with: gguf 0.19.0, sentencepiece 0.2.3, tokenizers 0.23.3, numpy 2.4.6.
+Run: python tests/parity/gguf_fixtures.py   (byte-identical output for these versions)
+"""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import gguf
+import numpy as np
+import sentencepiece
+from gguf import GGMLQuantizationType as Q
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+OUT = Path(__file__).parent / "gguf"
+HIDDEN, FFN, HEADS, KV_HEADS, LAYERS = 32, 64, 4, 2, 1
+HEAD_DIM = HIDDEN // HEADS
+TEXTS = [
+    "Aspirin 1234 mg, twice daily.",
+    "  two  spaces\tand a\nnew line",
+    "Fieber über 39,5 °C",
+    "患者 has 发热",
+    "it's the patient's BP: 120/80",
+    "",
+]
+CORPUS = [
+    "the patient has a fever and the doctor gives aspirin",
+    "the doctor measures the blood pressure of the patient twice daily",
+    "a patient with chest pain needs an electrocardiogram",
+    "two tablets of 500 mg of paracetamol for pain and fever",
+    "the pressure is 120 over 80 and the pulse is 72",
+]
+
+
+def dequant() -> dict:
+    rng = np.random.default_rng(7)
+    fixture = {}
+    for kind in (Q.F32, Q.F16, Q.BF16, Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q8_0, Q.Q4_K, Q.Q5_K, Q.Q6_K):
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        count = 3 if block > 1 else 40
+        raw = rng.integers(0, 256, (count, size), dtype=np.uint8)
+        scales = {Q.Q4_0: [0], Q.Q5_0: [0], Q.Q8_0: [0], Q.Q6_K: [208]}.get(kind, [0, 2])
+        if block > 1:  # random bits are a random scale only if they are no infinity and no NaN
+            for at in scales:
+                raw[:, at : at + 2] = rng.normal(size=(count, 1)).astype(np.float16).view(np.uint8)
+        elif kind == Q.F32:
+            raw = rng.normal(size=(count, 1)).astype(np.float32).view(np.uint8)
+        else:
+            raw = rng.normal(size=(count, 1)).astype(np.float16).view(np.uint8)
+        data = raw.reshape(1, -1)
+        typed = data.view(np.float32) if kind == Q.F32 else data.view(np.float16) if kind == Q.F16 else data
+        values = np.ascontiguousarray(gguf.dequantize(typed, kind), dtype=np.float32)
+        fixture[kind.name] = {"bytes": data.tobytes().hex(), "values": values.tobytes().hex()}
+    return fixture
+
+
+def permute(weights: np.ndarray, heads: int) -> np.ndarray:
+    rows = weights.shape[0]
+    return weights.reshape(heads, 2, rows // heads // 2, -1).swapaxes(1, 2).reshape(weights.shape)
+
+
+def byte_level_vocabulary() -> tuple[list[str], list[str]]:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = ["Ġ t", "h e", "Ġt he", "i n", "Ġ p", "a t", "1 2", "Ġ Ġ", "r i", "Ċ Ċ", "Ġ 1"]
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    return specials + alphabet + [merge.replace(" ", "") for merge in merges], merges
+
+
+def write_model(name: str, vocabulary: int, add_tokenizer) -> dict[str, str]:
+    """Writes a Llama with random weights and returns the sha256 of its tensors as Hugging Face stores them."""
+    rng = np.random.default_rng(11)
+    writer = gguf.GGUFWriter(OUT / name, "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(FFN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_rope_dimension_count(HEAD_DIM)
+    writer.add_rope_freq_base(100000.0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    add_tokenizer(writer)
+    q, kv = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
+    tensors = [
+        ("token_embd.weight", "model.embed_tokens.weight", (vocabulary, HIDDEN), Q.Q8_0, None),
+        ("output_norm.weight", "model.norm.weight", (HIDDEN,), Q.F32, None),
+        ("blk.0.attn_norm.weight", "model.layers.0.input_layernorm.weight", (HIDDEN,), Q.F32, None),
+        ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight", (HIDDEN,), Q.F32, None),
+        ("blk.0.attn_q.weight", "model.layers.0.self_attn.q_proj.weight", (q, HIDDEN), Q.Q4_1, HEADS),
+        ("blk.0.attn_k.weight", "model.layers.0.self_attn.k_proj.weight", (kv, HIDDEN), Q.Q5_0, KV_HEADS),
+        ("blk.0.attn_v.weight", "model.layers.0.self_attn.v_proj.weight", (kv, HIDDEN), Q.F16, None),
+        ("blk.0.attn_output.weight", "model.layers.0.self_attn.o_proj.weight", (HIDDEN, q), Q.Q4_0, None),
+        ("blk.0.ffn_gate.weight", "model.layers.0.mlp.gate_proj.weight", (FFN, HIDDEN), Q.Q5_1, None),
+        ("blk.0.ffn_up.weight", "model.layers.0.mlp.up_proj.weight", (FFN, HIDDEN), Q.BF16, None),
+        ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight", (HIDDEN, FFN), Q.Q8_0, None),
+    ]
+    digests = {}
+    for gguf_name, hf_name, shape, kind, heads in tensors:
+        original = rng.normal(size=shape).astype(np.float32) / 8
+        stored = gguf.quantize(permute(original, heads) if heads else original, kind)
+        writer.add_tensor(gguf_name, stored, raw_dtype=kind)
+        # Blocks lie along rows, so quantizing commutes with permuting rows.
+        expected = np.ascontiguousarray(gguf.dequantize(gguf.quantize(original, kind), kind), dtype=np.float32)
+        digests[hf_name] = hashlib.sha256(expected.tobytes()).hexdigest()
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return digests
+
+
+def byte_level() -> None:
+    tokens, merges = byte_level_vocabulary()
+
+    def add_tokenizer(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("smollm")
+        writer.add_token_list(tokens)
+        writer.add_token_types([gguf.TokenType.CONTROL] * 3 + [gguf.TokenType.NORMAL] * (len(tokens) - 3))
+        writer.add_token_merges(merges)
+        writer.add_bos_token_id(1)
+        writer.add_eos_token_id(2)
+        writer.add_pad_token_id(2)
+        writer.add_add_bos_token(False)
+        writer.add_chat_template("{{ messages[0]['content'] }}")
+
+    digests = write_model("llama.gguf", len(tokens), add_tokenizer)
+    reference = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=[tuple(m.split(" ")) for m in merges]))
+    reference.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    reference.decoder = decoders.ByteLevel()
+    reference.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in tokens[:3]])
+    texts = TEXTS + ["<|im_start|>user\nhi<|im_end|>"]
+    ids = [{"text": text, "ids": reference.encode(text).ids} for text in texts]
+    write_json("llama.json", {"tensors": digests, "tokens": ids})
+
+
+def sentence_piece() -> None:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=360,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        split_digits=True,
+        num_threads=1,
+        minloglevel=2,
+    )
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    count = processor.get_piece_size()
+    kinds = [
+        gguf.TokenType.UNKNOWN
+        if processor.is_unknown(i)
+        else gguf.TokenType.CONTROL
+        if processor.is_control(i)
+        else gguf.TokenType.BYTE
+        if processor.is_byte(i)
+        else gguf.TokenType.NORMAL
+        for i in range(count)
+    ]
+
+    def add_tokenizer(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model("llama")
+        writer.add_tokenizer_pre("default")
+        writer.add_token_list([processor.id_to_piece(i) for i in range(count)])
+        writer.add_token_scores([processor.get_score(i) for i in range(count)])
+        writer.add_token_types(kinds)
+        writer.add_bos_token_id(1)
+        writer.add_eos_token_id(2)
+        writer.add_unk_token_id(0)
+
+    digests = write_model("spm.gguf", count, add_tokenizer)
+    # Llama adds BOS; an empty text gets no space in front.
+    ids = [{"text": text, "ids": [1] + processor.encode(text)} for text in TEXTS]
+    write_json("spm.json", {"tensors": digests, "tokens": ids})
+
+
+def write_json(name: str, value: dict) -> None:
+    (OUT / name).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    OUT.mkdir(exist_ok=True)
+    write_json("dequant.json", dequant())
+    byte_level()
+    sentence_piece()
