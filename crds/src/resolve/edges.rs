@@ -112,7 +112,7 @@ impl Edges<'_> {
                 self.check_from(role, name, &path, errors).then(|| Source::Stage(name.clone()))
             }
             (None, Some(uri)) => {
-                let (uri, revision) = source::readable(uri, input.revision.as_deref(), &path, errors)?;
+                let (uri, revision) = source::readable(uri, input.revision.as_deref(), (&path, "uri"), errors)?;
                 Some(Source::Uri { uri, revision })
             }
             _ => {

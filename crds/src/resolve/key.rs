@@ -82,7 +82,7 @@ fn section<T: Serialize>(section: Section, kind: StageKind, args: &T) -> Map<Str
     let in_key = |value: &Value, rule: InKey| match rule {
         InKey::Always => true,
         InKey::Unless(neutral) => !same(value, &neutral.to_json()),
-        InKey::Never(_) => false,
+        InKey::Product | InKey::Never(_) => false,
     };
     let parameters = section.parameters().iter().filter(|parameter| parameter.kinds.contains(&kind));
     parameters

@@ -288,6 +288,8 @@ fn a_random_model_is_its_configuration_tokenizer_and_seed() {
     let before = digest(yaml);
     assert_eq!(digest(&yaml.replace("10000.0", "1e4")), before);
     assert_ne!(digest(&yaml.replace("hidden_size: 64", "hidden_size: 32")), before);
+    let plan = planned(yaml);
+    assert_eq!(Plan::parse(plan.to_json().as_bytes()).unwrap().digest(), plan.digest());
     assert_ne!(digest(&yaml.replace("  stages:", "  seed: 1\n  stages:")), before);
 }
 
@@ -317,8 +319,13 @@ proptest! {
         let train = order.iter().map(|at| fields[*at].as_str()).collect::<Vec<_>>().join(", ");
         let stage = [format!("train: {{{train}}}"), "name: sft".into(), "kind: SFT".into(), "dataset: {train: [a], eval: [e]}".into()];
         let stage = order.iter().map(|at| stage[*at].as_str()).collect::<Vec<_>>().join(", ");
-        let yaml = format!("spec: {{stages: [{{{stage}}}], model: {{uri: m}}}}\nkind: MedicalTraining\nmetadata: {{name: t}}\napiVersion: medtrain.io/v1alpha1\n");
-        let plain = "{apiVersion: medtrain.io/v1alpha1, kind: MedicalTraining, metadata: {name: t}, spec: {model: {uri: m}, stages: [{name: sft, kind: SFT, dataset: {train: [a], eval: [e]}, train: {learningRate: 2e-4, maxSteps: 5, weightDecay: 0, warmupRatio: 0.1}}]}}";
+        let yaml = format!(
+            "spec: {{stages: [{{{stage}}}], model: {{uri: m}}}}\n\
+             kind: MedicalTraining\nmetadata: {{name: t}}\napiVersion: medtrain.io/v1alpha1\n"
+        );
+        let plain = "{apiVersion: medtrain.io/v1alpha1, kind: MedicalTraining, metadata: {name: t}, spec: {model: {uri: m}, \
+            stages: [{name: sft, kind: SFT, dataset: {train: [a], eval: [e]}, \
+            train: {learningRate: 2e-4, maxSteps: 5, weightDecay: 0, warmupRatio: 0.1}}]}}";
         prop_assert_eq!(planned(&yaml).to_json(), planned(plain).to_json());
     }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use names::{MAX_ATTEMPT_DIGITS, MAX_JOB_NAME, MAX_STAGE_NAME, MAX_TRAINING_NAME, RESERVED_STAGE_NAMES};
 pub use planning::{DataIdentity, FileIdentity, Identities, Plan, PlannedDataset, PlannedInput, PlannedStage, plan};
-pub use source::{ModelSource, Source};
+pub use source::{ModelSource, Source, locator};
 pub use stages::{DatasetArgs, ResolvedStage};
 
 use crate::training::{Checked, HubSpec, MedicalTraining, SpecError, StorageSpec, check};
@@ -84,6 +84,17 @@ pub struct Resolved {
 impl Resolved {
     pub fn stage(&self, name: &str) -> Option<&ResolvedStage> {
         self.stages.iter().find(|stage| stage.name == name)
+    }
+
+    /// URI and revision of every input that is neither the model nor a stage: what [`Identities::inputs`] must know.
+    pub fn external_inputs(&self) -> BTreeSet<(&str, Option<&str>)> {
+        let sources = self.stages.iter().flat_map(|stage| stage.inputs.values());
+        sources
+            .filter_map(|source| match source {
+                Source::Uri { uri, revision } => Some((uri.as_str(), revision.as_deref())),
+                Source::Model | Source::Stage(_) => None,
+            })
+            .collect()
     }
 }
 

@@ -17,7 +17,8 @@ const _FITS: () = assert!(MAX_TRAINING_NAME + MAX_STAGE_NAME + MAX_ATTEMPT_DIGIT
 pub(super) fn check_training(name: &str, namespace: &str, errors: &mut Vec<SpecError>) {
     if !is_label(name) || name.len() > MAX_TRAINING_NAME {
         let message = format!(
-            "{name:?} must be lower-case letters, digits and hyphens, begin with a letter, not end with a hyphen, and have at most {MAX_TRAINING_NAME} characters"
+            "{name:?} must be lower-case letters, digits and hyphens, begin with a letter, not end with a hyphen, \
+             and have at most {MAX_TRAINING_NAME} characters"
         );
         errors.push(SpecError::new("metadata.name", message));
     }

@@ -18,7 +18,7 @@ use crate::training::SpecError;
 pub struct Identities {
     /// Of `spec.model`; of a random model, of its tokenizer.
     pub model: Digest,
-    /// Of inputs by URI, called by their [`source::locator`].
+    /// Of inputs by URI, called by their [`locator`](super::locator).
     pub inputs: BTreeMap<String, Digest>,
     /// Of each stage's data, by stage name.
     pub data: BTreeMap<String, DataIdentity>,

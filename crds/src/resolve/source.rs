@@ -54,7 +54,7 @@ pub(super) fn model(spec: &ModelSpec, errors: &mut Vec<SpecError>) -> Option<Mod
                     "is for a random model; a model by URI has its own, remove the line",
                 ));
             }
-            let (uri, revision) = readable(uri, spec.revision.as_deref(), "model", errors)?;
+            let (uri, revision) = readable(uri, spec.revision.as_deref(), ("model", "uri"), errors)?;
             Some(ModelSource::Uri { uri, revision })
         }
         (None, Some(config)) => {
@@ -65,7 +65,8 @@ pub(super) fn model(spec: &ModelSpec, errors: &mut Vec<SpecError>) -> Option<Mod
                 ));
                 return None;
             };
-            let (tokenizer, tokenizer_revision) = readable(tokenizer, spec.revision.as_deref(), "model", errors)?;
+            let (tokenizer, tokenizer_revision) =
+                readable(tokenizer, spec.revision.as_deref(), ("model", "tokenizer"), errors)?;
             Some(ModelSource::Random { config: config.clone(), tokenizer, tokenizer_revision })
         }
         (Some(_), Some(_)) => {
@@ -79,15 +80,17 @@ pub(super) fn model(spec: &ModelSpec, errors: &mut Vec<SpecError>) -> Option<Mod
     }
 }
 
-/// The URI without its revision, and the revision; `path` is the mapping that holds both.
+/// The URI without its revision, and the revision; `place` is the mapping that holds both and the field of the URI.
 pub(super) fn readable(
     uri: &str,
     revision: Option<&str>,
-    path: &str,
+    place: (&str, &str),
     errors: &mut Vec<SpecError>,
 ) -> Option<(String, Option<String>)> {
+    let (path, field) = place;
+    let uri_path = format!("{path}.{field}");
     let before = errors.len();
-    check_scheme(uri, READABLE, &format!("{path}.uri"), errors);
+    check_scheme(uri, READABLE, &uri_path, errors);
     let Some(rest) = uri.strip_prefix("hf://") else {
         if revision.is_some() {
             errors.push(SpecError::new(format!("{path}.revision"), "is for models of a hub (hf://…); remove the line"));
@@ -99,7 +102,7 @@ pub(super) fn readable(
     let parts: Vec<_> = repository.split('/').collect();
     if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) || written == Some("") {
         errors.push(SpecError::new(
-            format!("{path}.uri"),
+            uri_path,
             format!("{uri:?} is no model of the hub; write hf://organisation/name or hf://organisation/name@revision"),
         ));
     }

@@ -169,7 +169,7 @@ fn ppo(stage: &StageSpec, path: &str, errors: &mut Vec<SpecError>) -> PpoArgs {
     let written = hyperparameters::written(Section::Ppo, stage.ppo.as_ref());
     let ppo: PpoArgs = hyperparameters::args(Section::Ppo, stage.kind, &[&written]);
     let place = |field: &str| format!("{path}.ppo.{field}");
-    if ppo.batch_size % ppo.mini_batch_size != 0 {
+    if !ppo.batch_size.is_multiple_of(ppo.mini_batch_size) {
         let message =
             format!("batchSize {} is no multiple of miniBatchSize {}; change one", ppo.batch_size, ppo.mini_batch_size);
         errors.push(SpecError::new(place("miniBatchSize"), message));

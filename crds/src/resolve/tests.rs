@@ -64,6 +64,8 @@ fn inputs_by_uri_keep_their_revision_in_one_place() {
         let source = Source::Uri { uri: "hf://a/b".into(), revision: Some("main".into()) };
         assert_eq!(stages[0].inputs[&Role::Policy], source, "{input}");
     }
+    let two = resolved("", &[SFT, RM, &with(PPO, "inputs: {reference: {uri: x}, reward: {uri: hf://a/b@v1}}")]);
+    assert_eq!(two.external_inputs().into_iter().collect::<Vec<_>>(), [("hf://a/b", Some("v1")), ("x", None)]);
 }
 
 #[test]
@@ -262,6 +264,10 @@ fn what_is_wrong_with_the_pipeline_as_a_whole() {
     let cases: &[(&str, &[&str])] = &[
         ("model: {}", &["model: needs a uri (or random with a tokenizer)"]),
         ("model: {uri: m, random: {}}", &["model: uri and random exclude each other; keep one"]),
+        (
+            "model: {random: {a: 1}, tokenizer: \"ftp://x\"}",
+            &["model.tokenizer: ftp:// can't be used here; use a path or one of hf://, file://, s3://, gs://, az://"],
+        ),
         ("model: {random: {a: 1}}", &["model.tokenizer: is missing; a random model needs a tokenizer from somewhere"]),
         ("model: {uri: m, revision: main}", &["model.revision: is for models of a hub (hf://…); remove the line"]),
         ("model: {uri: \"hf://a/b@x\", revision: y}", &["model.revision: is \"y\", but the URI says @x; keep one"]),

@@ -26,7 +26,7 @@ const UNLESS_OFF: InKey = InKey::Unless(Literal::Bool(false));
 const UNLESS_ZERO: InKey = InKey::Unless(Literal::Int(0));
 const UNLESS_NONE: InKey = InKey::Unless(Literal::Names(&[]));
 const CADENCE: InKey = InKey::Never("when a stage evaluates, saves or logs does not change its weights");
-const SPLIT: InKey = InKey::Never("how a batch is cut does not change its result; the key has the global batch size");
+const EVAL_SPLIT: InKey = InKey::Never("how an evaluation batch is cut does not change its result");
 const RECOMPUTE: InKey = InKey::Never("recomputed activations are the same numbers");
 const OUTPUT_ONLY: InKey = InKey::Never("only what is shown");
 
@@ -121,11 +121,11 @@ section!(
         "Passes over the training rows (PPO: over the prompts); fractions are allowed.", "seed; RM: InstructGPT";
     max_steps: u32 = "maxSteps", int(1, MANY), UNSET, ALL, UNLESS_UNSET,
         "Optimiser steps of the stage; overrides numTrainEpochs. PPO: rollouts.", "HF";
-    per_device_train_batch_size: u32 = "perDeviceTrainBatchSize", int(1, 65_536), ints(4), ALL, SPLIT,
+    per_device_train_batch_size: u32 = "perDeviceTrainBatchSize", int(1, 65_536), ints(4), ALL, InKey::Product,
         "Rows that go through the model at once: memory against speed.", "HF";
-    per_device_eval_batch_size: u32 = "perDeviceEvalBatchSize", int(1, 65_536), ints(4), ALL, SPLIT,
+    per_device_eval_batch_size: u32 = "perDeviceEvalBatchSize", int(1, 65_536), ints(4), ALL, EVAL_SPLIT,
         "The same for evaluation.", "HF";
-    gradient_accumulation_steps: u32 = "gradientAccumulationSteps", int(1, 65_536), each_int(4, 4, 4, 1), NOT_PPO, SPLIT,
+    gradient_accumulation_steps: u32 = "gradientAccumulationSteps", int(1, 65_536), each_int(4, 4, 4, 1), NOT_PPO, InKey::Product,
         "Such batches an optimiser step. PPO has ppo.miniBatchSize instead.", "HF";
     weight_decay: Decimal = "weightDecay", from_to(0.0, 1.0), each_decimal(0.01, 0.0, 0.0, 0.0), ALL, IN_KEY,
         "Decoupled weight decay; norms and biases have none.", "seed (README)";

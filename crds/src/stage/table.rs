@@ -72,6 +72,8 @@ pub enum InKey {
     Always,
     /// In the key unless it has this value: what a stage did before the hyperparameter existed.
     Unless(Literal),
+    /// Only through the global batch size, which is in the key; how a batch is cut does not change its result.
+    Product,
     /// Not in the key, because of this.
     Never(&'static str),
 }

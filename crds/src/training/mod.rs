@@ -6,6 +6,7 @@
 mod error;
 mod overrides;
 mod parse;
+mod paths;
 mod shape;
 
 use serde::{Deserialize, Serialize};
