@@ -12,6 +12,7 @@ pub mod cache;
 pub mod config;
 pub mod decoder;
 pub mod layer;
+pub mod load;
 pub mod parameters;
 mod rope;
 
