@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use medtrain_crds::contract::{ContractError, Manifest, Pointer, layout};
 
-use super::{Created, Manifest, RunId, Store};
+use super::{Created, RunId, Store};
 use crate::failure::{Failure, Result};
 
 /// How a [`commit`] went.
@@ -23,14 +23,14 @@ pub enum Committed {
 /// # Errors
 /// As [`Store::create`]; 65 when the winner's manifest can't be read.
 pub fn commit(store: &Store, stage_dir: &str, manifest: &Manifest) -> Result<Committed> {
-    let path = format!("{stage_dir}/manifest.json");
-    let bytes = to_json(manifest)?;
+    let path = format!("{stage_dir}/{}", layout::MANIFEST);
+    let bytes = manifest.to_json();
     if store.create(&path, bytes.clone())? == Created::Created {
         return Ok(Committed::Won);
     }
     match store.get(&path)? {
-        Some(theirs) if theirs == bytes => Ok(Committed::Won), // our own put, whose answer was lost
-        Some(theirs) => Ok(Committed::Lost(Box::new(parse(store, &path, &theirs)?))),
+        Some(theirs) if theirs == bytes.as_bytes() => Ok(Committed::Won), // our own put, whose answer was lost
+        Some(theirs) => Ok(Committed::Lost(Box::new(readable(store, &path, Manifest::parse(&theirs))?))),
         None => {
             Err(Failure::input(format!("{}: deleted while this attempt was finishing; run again", store.uri_of(&path))))
         }
@@ -42,26 +42,16 @@ pub fn commit(store: &Store, stage_dir: &str, manifest: &Manifest) -> Result<Com
 /// # Errors
 /// 65 when the file is no manifest, or of a contract this program can't read.
 pub fn read_manifest(store: &Store, path: &str) -> Result<Option<Manifest>> {
-    store.get(path)?.map(|bytes| parse(store, path, &bytes)).transpose()
-}
-
-/// What `trainings/<namespace>.<name>/<stage>.json` holds: where a training's stage is or will be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Pointer {
-    /// The stage's whole key.
-    pub key: String,
-    /// Path of the stage's manifest in the same store; the stage is done when it exists.
-    pub manifest: String,
+    store.get(path)?.map(|bytes| readable(store, path, Manifest::parse(&bytes))).transpose()
 }
 
 /// Written when a training is planned and again when its stage is done, so that a garbage collection can count uses.
 pub fn write_pointer(store: &Store, path: &str, pointer: &Pointer) -> Result<()> {
-    store.put(path, to_json(pointer)?)
+    store.put(path, pointer.to_json())
 }
 
 pub fn read_pointer(store: &Store, path: &str) -> Result<Option<Pointer>> {
-    store.get(path)?.map(|bytes| parse(store, path, &bytes)).transpose()
+    store.get(path)?.map(|bytes| readable(store, path, Pointer::parse(&bytes))).transpose()
 }
 
 /// Points `latest/<name>` at the folder `target` of the same store, atomically. Only for people, only in local stores:
@@ -88,19 +78,9 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Pretty, with a final newline: people read these files.
-pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|e| Failure::internal(format!("a contract file can't be written: {e}")))?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
-pub(crate) fn parse<T: DeserializeOwned>(store: &Store, path: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| {
-        Failure::input(format!(
-            "{}: damaged or of another version of medtrain: {e}; restore it, or delete its folder to make it again",
-            store.uri_of(path)
-        ))
+/// A contract file that can't be read is a missing input (65), with its place and the way out.
+pub(crate) fn readable<T>(store: &Store, path: &str, parsed: std::result::Result<T, ContractError>) -> Result<T> {
+    parsed.map_err(|e| {
+        Failure::input(format!("{}: {e}; restore it, or delete its folder to make it again", store.uri_of(path)))
     })
 }

@@ -5,7 +5,6 @@
 //! `/`-separated; a reader that sees a `manifest.json` sees every file it lists.
 
 mod commit;
-mod contract;
 mod digest;
 mod location;
 mod probe;
@@ -18,8 +17,8 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{Committed, Pointer, commit, link_latest, read_manifest, read_pointer, write_pointer};
-pub use contract::{CheckpointManifest, FileEntry, Manifest};
+pub(crate) use commit::readable;
+pub use commit::{Committed, commit, link_latest, read_manifest, read_pointer, write_pointer};
 pub use digest::{FileDigest, hash_file, sha256_hex};
 pub use run_id::RunId;
 pub use store::{Created, Listed, Store, StoreOptions};

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc,
@@ -8,7 +9,13 @@ use std::{
 };
 
 use futures::stream::BoxStream;
-use medtrain_crds::contract::ExitCode;
+use medtrain_crds::{
+    contract::{
+        BaseModel, CONTRACT_VERSION, DataCounts, Digest, ExitCode, FileEntry, Manifest, Pointer, StageKey, Timings,
+        TrainerBuild,
+    },
+    stage::StageKind,
+};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, path::Path as StorePath,
@@ -37,7 +44,27 @@ fn on_both(name: &str, promise: impl Fn(&Store)) {
 }
 
 fn manifest(run: &str, files: Vec<FileEntry>) -> Manifest {
-    Manifest { contract: 1, key: "k".repeat(64), files, run: run.into() }
+    Manifest {
+        contract: CONTRACT_VERSION,
+        key: StageKey::of("{}"),
+        kind: StageKind::SFT,
+        stage: "sft".into(),
+        recipe: 1,
+        seed: 42,
+        inputs: BTreeMap::new(),
+        base_model: BaseModel { uri: "file:///model".into(), revision: None, digest: Digest::of(b"model") },
+        prefix: format!("attempt-1-{run}"),
+        files,
+        final_step: 10,
+        metrics: BTreeMap::new(),
+        data: DataCounts::default(),
+        merge_check: None,
+        bit_exact: true,
+        trainer: TrainerBuild { version: "0".into(), git: None, image_digest: None },
+        attempt: 1,
+        fencing_token: None,
+        timings: Timings { started_at: String::new(), finished_at: String::new(), seconds: BTreeMap::new() },
+    }
 }
 
 #[test]
@@ -134,16 +161,12 @@ fn a_file_where_the_output_folder_should_be_is_an_error_not_a_retry() {
 
 #[test]
 fn a_folder_that_may_not_be_written_ends_with_77() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
-    if std::fs::write(dir.path().join("root-may"), "").is_ok() {
-        return; // root ignores modes; /proc below is read-only to everyone
-    }
-    let store = Store::open(&dir.path().display().to_string(), &StoreOptions::default()).unwrap();
+    // sysfs takes no new folders, from root neither.
+    let store = Store::open("/sys/medtrain-probe", &StoreOptions::default()).unwrap();
     let failure = store.probe().unwrap_err();
-    assert_eq!(failure.exit, ExitCode::Permission);
+    assert_eq!(failure.exit, ExitCode::Permission, "{failure}");
     assert!(failure.message.contains("make it readable and writable for this user"), "{failure}");
+    assert_eq!(store.put("x", "y").unwrap_err().exit, ExitCode::Permission);
 }
 
 #[test]
@@ -227,7 +250,7 @@ fn latest_follows_the_newest_attempt_and_pointers_name_the_manifest() {
     assert_eq!(std::fs::read_dir(store.local_path("latest").unwrap()).unwrap().count(), 1);
     link_latest(&memory("no-links"), "sft", "stages/sft-1").unwrap();
 
-    let pointer = Pointer { key: "k".into(), manifest: "stages/sft-1/manifest.json".into() };
+    let pointer = Pointer::new(StageKind::SFT, StageKey::of("{}"));
     write_pointer(&store, "trainings/default.demo/sft.json", &pointer).unwrap();
     assert_eq!(read_pointer(&store, "trainings/default.demo/sft.json").unwrap(), Some(pointer));
 }
@@ -360,4 +383,43 @@ fn a_store_that_ignores_conditional_puts_is_refused() {
     let failure = unreliable(0, true, Duration::ZERO).probe().unwrap_err();
     assert_eq!(failure.exit, ExitCode::Config);
     assert!(failure.message.contains("does not honour conditional writes (If-None-Match: *)"), "{failure}");
+}
+
+/// `MEDTRAIN_TEST_STORE=s3://bucket/folder AWS_…=… cargo test -- --ignored a_real_store`: any server, emptied afterwards.
+#[test]
+#[ignore = "needs a server"]
+fn a_real_store_keeps_every_promise() {
+    let store = Store::open(&std::env::var("MEDTRAIN_TEST_STORE").unwrap(), &StoreOptions::default()).unwrap();
+    store.delete("t").unwrap();
+    store.probe().unwrap();
+    assert_eq!(store.get("t/none").unwrap(), None);
+    for round in 0..5 {
+        let path = format!("t/create-{round}");
+        let outcomes: Vec<Created> = std::thread::scope(|scope| {
+            let creators: Vec<_> = (0..8)
+                .map(|i| {
+                    scope.spawn({
+                        let (store, path) = (&store, &path);
+                        move || store.create(path, format!("by {i}")).unwrap()
+                    })
+                })
+                .collect();
+            creators.into_iter().map(|c| c.join().unwrap()).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|o| **o == Created::Created).count(), 1);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("big");
+    std::fs::write(&file, (0..30_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<_>>())
+        .unwrap();
+    let digest = store.upload(&file, "t/a b/big ü.bin").unwrap();
+    assert_eq!(digest, hash_file(&file).unwrap());
+    assert_eq!(store.digest("t/a b/big ü.bin").unwrap(), Some(digest.clone()));
+    store.download("t/a b/big ü.bin", &dir.path().join("back"), Some(&digest)).unwrap();
+    assert_eq!(store.list("t/a b").unwrap(), [Listed { path: "t/a b/big ü.bin".into(), size: 30_000_000 }]);
+    let (ours, theirs) = (manifest("aaaaaaaa", vec![]), manifest("bbbbbbbb", vec![]));
+    assert_eq!(commit(&store, "t/stage", &theirs).unwrap(), Committed::Won);
+    assert_eq!(commit(&store, "t/stage", &ours).unwrap(), Committed::Lost(Box::new(theirs)));
+    store.delete("t").unwrap();
+    assert_eq!(store.list("").unwrap(), []);
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{FileDigest, FileEntry, Store};
+use medtrain_crds::contract::FileEntry;
+
+use super::{FileDigest, Store};
 use crate::failure::{Failure, Result};
 
 /// Uploads every file below the local `folder` to `<home>/<below>/…`.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{FileDigest, FileEntry, Store, read_manifest, tree::expected};
+use medtrain_crds::contract::FileEntry;
+
+use super::{FileDigest, Store, read_manifest, tree::expected};
 use crate::failure::{Failure, Result};
 
 /// Outcome of [`verify`]; `Display` is the report a person reads.
