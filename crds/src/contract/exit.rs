@@ -40,6 +40,12 @@ impl ExitCode {
         self as u8
     }
 
+    /// The entry of a process's exit status; `None` if it isn't in the table (137 and other signals, 1 and 2 of a
+    /// shell or a runtime).
+    pub fn from_code(code: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|exit| i32::from(exit.code()) == code)
+    }
+
     /// CamelCase reason for conditions, events, metric labels and termination messages.
     pub fn reason(self) -> &'static str {
         match self {
@@ -53,5 +59,22 @@ impl ExitCode {
             Self::Permission => "PermissionDenied",
             Self::Checkpointed => "Checkpointed",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_and_reasons_are_distinct_and_read_back() {
+        for exit in ExitCode::ALL {
+            assert_eq!(ExitCode::from_code(i32::from(exit.code())), Some(exit));
+            assert!(exit.reason().bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        }
+        assert_eq!(ExitCode::ALL.map(ExitCode::reason).into_iter().collect::<BTreeSet<_>>().len(), ExitCode::ALL.len());
+        assert_eq!(ExitCode::from_code(137), None);
     }
 }

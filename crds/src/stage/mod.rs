@@ -1,9 +1,27 @@
-//! Stage kinds and their hyperparameters, fully resolved: nothing is left to a default here.
+//! Stage kinds and their hyperparameters.
 //!
-//! Field names are the Hugging Face / TRL names in camelCase. These types are what `stage.json` holds and
-//! what stage keys are computed from; the spec-side types with optional fields live in [`crate::training`].
+//! Names are the Hugging Face / TRL names in camelCase. The `…Args` types are fully resolved: plans hold them and
+//! stage keys are computed from them. The `…Spec` types have every field optional: people write those. One table
+//! ([`Section::parameters`]) states type, range, default and meaning of each hyperparameter.
+
+mod args;
+mod decimal;
+mod parameters;
+pub mod reference;
+mod table;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use args::{
+    Dtype, IntervalStrategy, KlController, LoraArgs, LrSchedulerType, OverlongPolicy, PpoArgs, RewardArgs, TrainArgs,
+    Tuning,
+};
+pub use decimal::{Decimal, DecimalError};
+pub use parameters::{LORA, LoraSpec, PPO, PpoSpec, REWARD, RewardSpec, TRAIN, TrainSpec};
+pub use table::{Defaults, InKey, Literal, Parameter, Range, Section, Type};
+pub(crate) use table::{found, nearest, plain_name};
 
 /// What a stage trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,169 +36,103 @@ pub enum StageKind {
     PPO,
 }
 
-/// Low-rank adaptation of the listed projections (Hu et al. 2021); names as in PEFT.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LoraArgs {
-    pub rank: u32,
-    pub alpha: f64,
-    pub dropout: f64,
-    /// Module names (`q_proj`, …); `all-linear` has been expanded by the resolver to the seven projections.
-    pub target_modules: Vec<String>,
-    pub use_rslora: bool,
-    pub modules_to_save: Vec<String>,
-}
+impl StageKind {
+    pub const ALL: [Self; 4] = [Self::PT, Self::SFT, Self::RM, Self::PPO];
 
-impl LoraArgs {
-    /// Scale of the low-rank product: `alpha / r`, or `alpha / sqrt(r)` with rank-stabilised LoRA.
-    pub fn scale(&self) -> f64 {
-        if self.use_rslora { self.alpha / f64::from(self.rank).sqrt() } else { self.alpha / f64::from(self.rank) }
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PT => "PT",
+            Self::SFT => "SFT",
+            Self::RM => "RM",
+            Self::PPO => "PPO",
+        }
+    }
+
+    /// As in paths and metric labels.
+    pub fn lower(self) -> &'static str {
+        match self {
+            Self::PT => "pt",
+            Self::SFT => "sft",
+            Self::RM => "rm",
+            Self::PPO => "ppo",
+        }
+    }
+
+    /// Version of the kind's numbers, part of every stage key: raise it when the same inputs give other weights.
+    pub fn recipe(self) -> u32 {
+        match self {
+            Self::PT | Self::SFT | Self::RM | Self::PPO => 1,
+        }
     }
 }
 
-/// Which weights a stage trains.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Tuning {
-    Lora(LoraArgs),
-    Full,
+impl fmt::Display for StageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The shape of a data file's rows; found out by the first row unless the resource names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LrSchedulerType {
-    Linear,
-    Cosine,
-    Constant,
-    ConstantWithWarmup,
+pub enum DataFormat {
+    /// Plain text, a document a line; or rows of `{text}`.
+    Text,
+    /// `{instruction, input?, output, system?, history?}`.
+    Alpaca,
+    /// `{conversations: [{from, value}]}` (ShareGPT).
+    Conversations,
+    /// `{messages: [{role, content}]}`.
+    Messages,
+    /// `{prompt, completion}`.
+    PromptCompletion,
+    /// `{question, response_chosen, response_rejected}`.
+    Question,
+    /// `{prompt | conversations | messages, chosen, rejected}`.
+    Preference,
+    /// `{prompt}`, `{question}` or `{instruction}` alone.
+    Prompt,
 }
 
-/// When to evaluate or save.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IntervalStrategy {
-    No,
-    Steps,
-    Epoch,
+impl DataFormat {
+    pub const ALL: [Self; 8] = [
+        Self::Text,
+        Self::Alpaca,
+        Self::Conversations,
+        Self::Messages,
+        Self::PromptCompletion,
+        Self::Question,
+        Self::Preference,
+        Self::Prompt,
+    ];
+
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Alpaca => "alpaca",
+            Self::Conversations => "conversations",
+            Self::Messages => "messages",
+            Self::PromptCompletion => "prompt_completion",
+            Self::Question => "question",
+            Self::Preference => "preference",
+            Self::Prompt => "prompt",
+        }
+    }
+
+    /// Whether a stage of this kind can read such rows. PPO takes its prompts out of dialogues and pairs too.
+    pub fn serves(self, kind: StageKind) -> bool {
+        match kind {
+            StageKind::PT => self == Self::Text,
+            StageKind::SFT => {
+                matches!(self, Self::Alpaca | Self::Conversations | Self::Messages | Self::PromptCompletion)
+            }
+            StageKind::RM => matches!(self, Self::Question | Self::Preference),
+            StageKind::PPO => self != Self::Text,
+        }
+    }
 }
 
-/// What happens to a row longer than `maxLength`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OverlongPolicy {
-    /// Cut, keeping the end-of-sequence token (default of SFT).
-    Truncate,
-    /// Leave the row out and count it (default of RM and PPO).
-    Drop,
-    /// Fail with exit code 66.
-    Error,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dtype {
-    Float32,
-    Bfloat16,
-    Float16,
-}
-
-/// Hyperparameters that all stages share.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TrainArgs {
-    pub learning_rate: f64,
-    pub lr_scheduler_type: LrSchedulerType,
-    pub warmup_ratio: f64,
-    /// Overrides `warmup_ratio` when above 0.
-    pub warmup_steps: u32,
-    pub num_train_epochs: f64,
-    /// Overrides `num_train_epochs` when set.
-    pub max_steps: Option<u32>,
-    pub per_device_train_batch_size: u32,
-    pub per_device_eval_batch_size: u32,
-    pub gradient_accumulation_steps: u32,
-    pub weight_decay: f64,
-    pub adam_beta1: f64,
-    pub adam_beta2: f64,
-    pub adam_epsilon: f64,
-    /// Global-norm clip; 0 switches it off.
-    pub max_grad_norm: f64,
-    pub gradient_checkpointing: bool,
-    pub eval_strategy: IntervalStrategy,
-    pub eval_steps: u32,
-    pub save_strategy: IntervalStrategy,
-    pub save_steps: u32,
-    pub save_total_limit: Option<u32>,
-    pub logging_steps: u32,
-    pub logging_first_step: bool,
-    /// Longest row in tokens (SFT, RM: whole row; PPO: prompt).
-    pub max_length: u32,
-    /// Block length of PT in tokens.
-    pub block_size: u32,
-    /// SFT: several rows in one block, attention isolated between them.
-    pub packing: bool,
-    pub train_on_inputs: bool,
-    pub overlong: OverlongPolicy,
-    pub max_train_samples: Option<u32>,
-    pub max_eval_samples: Option<u32>,
-    /// Name of a built-in chat template, or a template's text; `None` = the model's own.
-    pub chat_template: Option<String>,
-    /// Dtype of the merged model; `None` = the base's.
-    pub save_dtype: Option<Dtype>,
-    pub log_samples: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KlController {
-    Adaptive,
-    Fixed,
-}
-
-/// Hyperparameters of PPO; names as in TRL, except where one TRL name means two things.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PpoArgs {
-    pub init_kl_coef: f64,
-    pub kl_controller: KlController,
-    /// Target of the adaptive controller, nats a sequence.
-    pub kl_target: f64,
-    /// Horizon of the adaptive controller, episodes.
-    pub kl_horizon: f64,
-    pub early_stopping: bool,
-    /// Early stop: leave a batch's PPO epochs when the policy moved by more than 1.5 times this (nats a token).
-    pub target_kl: f64,
-    pub num_ppo_epochs: u32,
-    /// Prompts a rollout.
-    pub batch_size: u32,
-    /// Episodes an optimiser step.
-    pub mini_batch_size: u32,
-    /// Episodes of the whole stage; `None` = `numTrainEpochs` passes over the prompts.
-    pub total_episodes: Option<u32>,
-    pub gamma: f64,
-    pub lam: f64,
-    pub cliprange: f64,
-    pub cliprange_value: f64,
-    pub vf_coef: f64,
-    pub whiten_rewards: bool,
-    pub whiten_advantages: bool,
-    /// Tokens a response: at least, at most.
-    pub min_new_tokens: u32,
-    pub max_new_tokens: u32,
-    pub temperature: f64,
-    pub top_k: u32,
-    pub top_p: f64,
-    /// Reward taken off a response that does not end by itself.
-    pub missing_eos_penalty: f64,
-    pub reward_baseline: f64,
-}
-
-/// Hyperparameters of reward modelling.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RewardArgs {
-    /// Weight of `mean((r_chosen + r_rejected)²)`, which keeps rewards centred; 0 = off (TRL's `center_rewards_coefficient`).
-    pub center_rewards_coefficient: f64,
-    /// Scale and shift scores to mean 0, standard deviation 1 over the training rows when the stage ends.
-    pub normalize_scores: bool,
-}
+#[cfg(test)]
+mod tests;
