@@ -70,28 +70,37 @@ pub(super) async fn persist<T>(
 /// The failure of an error that no retry can mend; `None` if one may.
 fn lasting(uri: &str, local: bool, error: &Error) -> Option<Failure> {
     let permission = |what: &str| {
-        Failure::new(
-            ExitCode::Permission,
-            format!("{uri}: {what}: {}; check the credentials and what they allow", brief(error)),
-        )
+        let text = format!("{uri}: {what}: {}; check the credentials and what they allow", brief(error));
+        Some(Failure::new(ExitCode::Permission, text))
     };
-    match error {
-        Error::NotFound { .. } => Some(Failure::input(format!("{uri}: not found"))),
-        Error::PermissionDenied { .. } => Some(permission("the store refused access")),
-        Error::Unauthenticated { .. } => Some(permission("the store does not accept the credentials")),
-        Error::NotSupported { .. }
-        | Error::NotImplemented { .. }
-        | Error::InvalidPath { .. }
-        | Error::UnknownConfigurationKey { .. } => Some(Failure::config(format!("{uri}: {}", brief(error)))),
-        Error::JoinError { .. } => Some(Failure::internal(format!("{uri}: {}", brief(error)))),
-        _ if local => io_cause(error)
-            .filter(|cause| !may_pass(cause))
-            .map(|cause| Failure::io(Path::new(uri.trim_start_matches("file://")), cause)),
-        _ if refused_as_malformed(error) => {
-            Some(Failure::config(format!("{uri}: the store refused the request: {}", brief(error))))
+    let config = |what: &str| Some(Failure::config(format!("{uri}: {what}{}", brief(error))));
+    match (error, http_status(error)) {
+        (_, Some(404)) if error.to_string().contains("Bucket") => {
+            Some(Failure::input(format!("{uri}: the bucket does not exist; create it, or correct the URI")))
         }
+        (Error::NotFound { .. }, _) => Some(Failure::input(format!("{uri}: not found"))),
+        (Error::PermissionDenied { .. }, _) | (_, Some(403)) => permission("the store refused access"),
+        (Error::Unauthenticated { .. }, _) | (_, Some(401)) => permission("the store does not accept the credentials"),
+        (Error::NotSupported { .. } | Error::NotImplemented { .. }, _)
+        | (Error::InvalidPath { .. } | Error::UnknownConfigurationKey { .. }, _) => config(""),
+        (Error::JoinError { .. }, _) => Some(Failure::internal(format!("{uri}: {}", brief(error)))),
+        _ if local => {
+            let path = Path::new(uri.trim_start_matches("file://"));
+            io_cause(error).filter(|cause| !may_pass(cause)).map(|cause| Failure::io(path, cause))
+        }
+        (_, Some(408 | 409 | 425 | 429)) => None,
+        // The same request would fail again: a wrong region, a bad bucket name.
+        (_, Some(400..500)) => config("the store refused the request: "),
+        _ if error.to_string().contains("an incorrectly configured region") => config(""),
         _ => None,
     }
+}
+
+/// `object_store` has variants for a few statuses and operations only; the rest is in its text.
+fn http_status(error: &Error) -> Option<u16> {
+    let text = error.to_string();
+    let (_, rest) = text.split_once("status code: ")?;
+    rest.get(..3)?.parse().ok()
 }
 
 /// Local errors that a network file system gets over.
@@ -104,12 +113,6 @@ fn may_pass(error: &io::Error) -> bool {
             | ErrorKind::ResourceBusy
             | ErrorKind::WouldBlock
     ) || matches!(error.raw_os_error(), Some(libc::EIO | libc::EREMOTEIO))
-}
-
-/// A 4xx that `object_store` has no variant for: the same request would fail again (a wrong region, a bad bucket name).
-fn refused_as_malformed(error: &Error) -> bool {
-    let text = error.to_string();
-    text.contains("status code: 400") || text.contains("normally indicates an incorrectly configured region")
 }
 
 fn io_cause(error: &Error) -> Option<&io::Error> {
@@ -152,19 +155,27 @@ mod tests {
         let denied = Error::PermissionDenied { path: "p".into(), source: "403".into() };
         let unauthenticated = Error::Unauthenticated { path: "p".into(), source: "401".into() };
         let missing = Error::NotFound { path: "p".into(), source: "404".into() };
-        let full = generic(io::Error::from(ErrorKind::StorageFull));
-        let read_only = generic(io::Error::from(ErrorKind::ReadOnlyFilesystem));
-        let malformed = generic("Server returned non-2xx status code: 400 Bad Request: x");
-        for (error, exit) in [
-            (&denied, ExitCode::Permission),
-            (&unauthenticated, ExitCode::Permission),
-            (&missing, ExitCode::Input),
-            (&full, ExitCode::TransientIo),
-            (&read_only, ExitCode::Permission),
+        let status =
+            |text: &str| generic(format!("Error performing list request: Server returned non-2xx status code: {text}"));
+        for (local, error, exit) in [
+            (false, denied, ExitCode::Permission),
+            (false, unauthenticated, ExitCode::Permission),
+            (false, missing, ExitCode::Input),
+            (false, status("403 Forbidden: SignatureDoesNotMatch"), ExitCode::Permission),
+            (false, status("404 Not Found: <Code>NoSuchBucket</Code>"), ExitCode::Input),
+            (false, status("400 Bad Request: x"), ExitCode::Config),
+            (true, generic(io::Error::from(ErrorKind::StorageFull)), ExitCode::TransientIo),
+            (true, generic(io::Error::from(ErrorKind::ReadOnlyFilesystem)), ExitCode::Permission),
         ] {
-            assert_eq!(lasting("file:///x", true, error).map(|f| f.exit), Some(exit), "{error}");
+            assert_eq!(lasting("s3://b/x", local, &error).map(|f| f.exit), Some(exit), "{error}");
         }
-        assert_eq!(lasting("s3://b/x", false, &malformed).map(|f| f.exit), Some(ExitCode::Config));
+    }
+
+    #[test]
+    fn a_missing_bucket_is_told_from_a_missing_object() {
+        let error = generic("Server returned non-2xx status code: 404 Not Found: <Code>NoSuchBucket</Code>");
+        let message = lasting("s3://b/x", false, &error).unwrap().message;
+        assert_eq!(message, "s3://b/x: the bucket does not exist; create it, or correct the URI");
     }
 
     #[test]

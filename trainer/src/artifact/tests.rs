@@ -210,7 +210,14 @@ fn verify_finds_the_changed_and_the_missing_file() {
             ["attempt-1-aaaaaaaa/a.json", "attempt-1-aaaaaaaa/adapter/b.bin", "attempt-1-aaaaaaaa/c.json"]
         );
         commit(store, "stages/sft-1", &manifest("aaaaaaaa", files.clone())).unwrap();
-        assert!(verify(store, "stages/sft-1/manifest.json").unwrap().is_ok());
+        for path in ["stages/sft-1/manifest.json", "stages/sft-1", "stages/sft-1/"] {
+            assert!(verify(store, path).unwrap().is_ok());
+        }
+        let absent = verify(store, "stages/sft-2").unwrap_err().message;
+        assert!(
+            absent.ends_with("stages/sft-2/manifest.json: not found: the stage is not done, or this is not its folder"),
+            "{absent}"
+        );
 
         let back = tempfile::tempdir().unwrap();
         download_dir(store, "stages/sft-1", &files, back.path()).unwrap();
@@ -227,6 +234,17 @@ fn verify_finds_the_changed_and_the_missing_file() {
         );
         assert_eq!(report.into_result().unwrap_err().exit, ExitCode::Input);
     });
+}
+
+#[test]
+fn a_manifest_can_not_place_files_outside_its_folder() {
+    let store = memory("escape");
+    let dir = tempfile::tempdir().unwrap();
+    for path in ["../evil", "/evil", "a/../../evil"] {
+        let entry = FileEntry { path: path.into(), sha256: sha256_hex(b"x"), size: 1 };
+        let failure = download_dir(&store, "s", &[entry], dir.path()).unwrap_err();
+        assert_eq!(failure.message, format!("memory://escape/base/s: lists a file outside its own folder: {path:?}"));
+    }
 }
 
 #[test]

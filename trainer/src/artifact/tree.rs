@@ -1,6 +1,6 @@
 //! Whole folders up and down, file by file.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use medtrain_crds::contract::FileEntry;
 
@@ -26,9 +26,17 @@ pub fn upload_dir(store: &Store, folder: &Path, home: &str, below: &str) -> Resu
 /// Downloads `entries` (relative to the folder `home`) into `folder`, each checked against its digest.
 ///
 /// # Errors
-/// As [`Store::download`].
+/// As [`Store::download`]; 65 for an entry that points out of `folder`.
 pub fn download_dir(store: &Store, home: &str, entries: &[FileEntry], folder: &Path) -> Result<()> {
     for entry in entries {
+        // A manifest comes from a store that others may write: it must not choose places outside `folder`.
+        if !Path::new(&entry.path).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(Failure::input(format!(
+                "{}: lists a file outside its own folder: {:?}",
+                store.uri_of(home),
+                entry.path
+            )));
+        }
         store.download(&format!("{home}/{}", entry.path), &folder.join(&entry.path), Some(&expected(entry)))?;
     }
     Ok(())

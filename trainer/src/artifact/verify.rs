@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use medtrain_crds::contract::FileEntry;
+use medtrain_crds::contract::{FileEntry, layout};
 
 use super::{FileDigest, Store, read_manifest, tree::expected};
 use crate::failure::{Failure, Result};
@@ -62,18 +62,17 @@ impl fmt::Display for FileProblem {
     }
 }
 
-/// Hashes every file that the manifest at `manifest_path` lists.
+/// Hashes every file that the manifest at `path`, or in the folder `path`, lists.
 ///
 /// # Errors
 /// 65 when there is no manifest; a damaged file is not an error but a problem in the report.
-pub fn verify(store: &Store, manifest_path: &str) -> Result<VerifyReport> {
-    let manifest = read_manifest(store, manifest_path)?.ok_or_else(|| {
-        Failure::input(format!(
-            "{}: not found: the stage is not done, or this is not its folder",
-            store.uri_of(manifest_path)
-        ))
-    })?;
-    let folder = manifest_path.rsplit_once('/').map_or("", |(folder, _)| folder);
+pub fn verify(store: &Store, path: &str) -> Result<VerifyReport> {
+    let folder = path.strip_suffix(layout::MANIFEST).unwrap_or(path).trim_end_matches('/');
+    let path = below(folder, layout::MANIFEST);
+    let absent = || {
+        Failure::input(format!("{}: not found: the stage is not done, or this is not its folder", store.uri_of(&path)))
+    };
+    let manifest = read_manifest(store, &path)?.ok_or_else(absent)?;
     verify_files(store, folder, &manifest.files)
 }
 
@@ -82,9 +81,8 @@ pub fn verify_files(store: &Store, folder: &str, entries: &[FileEntry]) -> Resul
     let mut report = VerifyReport { uri: store.uri_of(folder), files: entries.len(), bytes: 0, problems: Vec::new() };
     for entry in entries {
         let path = entry.path.clone();
-        let at = if folder.is_empty() { path.clone() } else { format!("{folder}/{path}") };
         let expected = expected(entry);
-        match store.digest(&at)? {
+        match store.digest(&below(folder, &path))? {
             None => report.problems.push(FileProblem::Missing { path }),
             Some(found) => {
                 report.bytes += found.size;
@@ -96,6 +94,10 @@ pub fn verify_files(store: &Store, folder: &str, entries: &[FileEntry]) -> Resul
     }
     report.problems.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(report)
+}
+
+fn below(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 impl FileProblem {
