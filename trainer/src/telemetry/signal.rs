@@ -1,0 +1,130 @@
+//! SIGTERM and Ctrl-C: the first asks the stage to write a checkpoint and stop, a second Ctrl-C ends at once.
+//!
+//! Holds: after [`StopSignal::install`] neither signal kills the process by itself.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::failure::{Failure, Result};
+
+/// What a shell reports for a program ended by Ctrl-C.
+const ABORTED: i32 = 130;
+
+/// Cheap to clone and to ask; loops ask between steps.
+#[derive(Clone, Debug, Default)]
+pub struct StopSignal(Arc<AtomicBool>);
+
+impl StopSignal {
+    /// Listens on a thread of its own, for the rest of the process.
+    ///
+    /// # Errors
+    /// 70 when the thread or the handlers can't be made.
+    pub fn install() -> Result<Self> {
+        let stop = Self::default();
+        let flag = stop.clone();
+        let fails = |e: std::io::Error| Failure::internal(format!("signals can't be handled: {e}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fails)?;
+        let (mut terminate, mut interrupt) = {
+            let _inside = runtime.enter();
+            (signal(SignalKind::terminate()).map_err(fails)?, signal(SignalKind::interrupt()).map_err(fails)?)
+        };
+        let listen = async move {
+            let mut interrupts = 0;
+            loop {
+                tokio::select! {
+                    Some(()) = terminate.recv() => {}
+                    Some(()) = interrupt.recv() => interrupts += 1,
+                    else => return,
+                }
+                if interrupts > 1 {
+                    eprintln!("stopped without a new checkpoint; the last saved one is kept");
+                    std::process::exit(ABORTED);
+                }
+                if !flag.0.swap(true, Ordering::SeqCst) && interrupts == 1 {
+                    eprintln!("saving a checkpoint and stopping; press Ctrl-C again to stop at once");
+                }
+            }
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(listen)).map_err(fails)?;
+        Ok(stop)
+    }
+
+    pub fn stop_requested(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// As a signal would; for limits (`maxSteps` of a test, a deadline) and tests.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Child, Command, Stdio},
+    };
+
+    use super::*;
+
+    const CHILD: &str = "MEDTRAIN_TEST_SIGNAL_CHILD";
+
+    /// The body of the child process that the tests below signal; does nothing in an ordinary test run.
+    #[test]
+    fn child() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
+        let stop = StopSignal::install().unwrap();
+        println!("\nready");
+        while !stop.stop_requested() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        println!("\nstopping");
+        std::thread::sleep(std::time::Duration::from_secs(20));
+    }
+
+    fn spawn() -> (Child, impl FnMut(&str)) {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "telemetry::signal::tests::child", "--nocapture"])
+            .env(CHILD, "1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut wait_for = move |wanted: &str| while lines.next().expect("the child ended").unwrap() != wanted {};
+        wait_for("ready");
+        (child, wait_for)
+    }
+
+    fn send(signal: &str, child: &Child) {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+
+    #[test]
+    fn sigterm_asks_to_stop_and_does_not_kill() {
+        let (mut child, mut wait_for) = spawn();
+        send("-TERM", &child);
+        wait_for("stopping");
+        send("-TERM", &child);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_second_ctrl_c_ends_at_once_with_130() {
+        let (mut child, mut wait_for) = spawn();
+        send("-INT", &child);
+        wait_for("stopping");
+        send("-INT", &child);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
+}
