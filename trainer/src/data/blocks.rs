@@ -93,7 +93,10 @@ mod tests {
     fn documents_are_segments_and_the_last_block_is_short() {
         let blocks = blocks(8, &[vec![1, 2, 0], vec![3, 4, 5, 0], vec![6, 0]]);
         assert_eq!(blocks.len(), 2);
-        assert_eq!((blocks[0].ids.as_slice(), blocks[0].segments.as_slice()), (&[1, 2, 0, 3, 4, 5, 0][..], &[3, 4][..]));
+        assert_eq!(
+            (blocks[0].ids.as_slice(), blocks[0].segments.as_slice()),
+            (&[1, 2, 0, 3, 4, 5, 0][..], &[3, 4][..])
+        );
         assert_eq!((blocks[1].ids.as_slice(), blocks[1].segments.as_slice()), (&[6, 0][..], &[2][..]));
     }
 }

@@ -31,20 +31,20 @@ pub struct Encoded {
     pub turns: Vec<Range<usize>>,
 }
 
-/// Encodes the whole text once. Where a token would reach over the start of a turn, the text is encoded in two pieces
-/// instead, as it is when the model generates after its prompt.
+/// Encodes the whole text once. Where the text before a turn is encoded differently when it stands alone, as it does
+/// when the model generates, the text is encoded in pieces that meet there.
 ///
 /// # Errors
 /// As [`Tokenizer::encode`].
 pub fn encode(tokenizer: &Tokenizer, rendered: &Rendered) -> Result<Encoded> {
     let text = rendered.text.as_str();
     let whole = tokenizer.encode_with_offsets(text)?;
-    let crossed: Vec<usize> = rendered
-        .turns
-        .iter()
-        .map(|turn| turn.start)
-        .filter(|start| whole.get_offsets().iter().any(|(from, to)| from < start && start < to))
-        .collect();
+    let mut crossed = Vec::new();
+    for start in rendered.turns.iter().map(|turn| turn.start) {
+        if !meets(tokenizer, text, &whole, start)? {
+            crossed.push(start);
+        }
+    }
     let (mut ids, mut offsets) = (Vec::new(), Vec::new());
     let mut add = |encoding: &Encoding, base: usize| {
         ids.extend_from_slice(encoding.get_ids());
@@ -65,6 +65,16 @@ pub fn encode(tokenizer: &Tokenizer, rendered: &Rendered) -> Result<Encoded> {
     }
     let turns = rendered.turns.iter().map(|turn| tokens_of(turn, &offsets, text)).collect();
     Ok(Encoded { ids, offsets, turns })
+}
+
+/// Whether the text before byte `at` has the same ids alone as in `whole`. No token reaches over a special one, so the
+/// text since the last of those tells.
+fn meets(tokenizer: &Tokenizer, text: &str, whole: &Encoding, at: usize) -> Result<bool> {
+    let (ids, offsets) = (whole.get_ids(), whole.get_offsets());
+    let end = offsets.partition_point(|(from, _)| *from < at);
+    let begin = ids[..end].iter().rposition(|id| tokenizer.is_special(*id)).map_or(0, |special| special + 1);
+    let from = begin.checked_sub(1).map_or(0, |special| offsets[special].1);
+    Ok(tokenizer.encode(&text[from..at], false)? == ids[begin..end])
 }
 
 /// Tokens whose bytes lie in `turn`; one that begins before it counts if only white space of the template does.

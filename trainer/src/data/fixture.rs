@@ -12,7 +12,20 @@ use tempfile::TempDir;
 use crate::data::Tokenizer;
 
 const WORDS: [&str; 14] = [
-    "the", "Ġthe", "Ġpatient", "Ġfever", "Ġhas", "Ġand", "Ġof", "ing", "Ġpain", "ĊĊ", "æĤ£", "æĤ£èĢħ", "Ġtake", "Ġanswer",
+    "the",
+    "Ġthe",
+    "Ġpatient",
+    "Ġfever",
+    "Ġhas",
+    "Ġand",
+    "Ġof",
+    "ing",
+    "Ġpain",
+    "ĊĊ",
+    "æĤ£",
+    "æĤ£èĢħ",
+    "Ġtake",
+    "Ġanswer",
 ];
 
 pub(crate) struct Fixture {
@@ -121,7 +134,8 @@ impl Fixture {
                        "normalized": false, "special": true})
             })
             .collect();
-        let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+        let byte_level =
+            json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
         let post = match self.bos.filter(|_| self.adds_bos) {
             None => byte_level.clone(),
             Some(bos) => json!({
@@ -169,6 +183,9 @@ fn the_committed_tiny_tokenizer_is_what_this_code_writes() {
     }
     let fresh = Fixture::chatml().write();
     for name in ["tokenizer.json", "tokenizer_config.json"] {
-        assert!(fs::read(committed.join(name)).unwrap() == fs::read(fresh.path().join(name)).unwrap(), "{name} differs");
+        assert!(
+            fs::read(committed.join(name)).unwrap() == fs::read(fresh.path().join(name)).unwrap(),
+            "{name} differs"
+        );
     }
 }

@@ -268,7 +268,11 @@ impl<'r> Fields<'r> {
     fn required(&self, name: &str) -> Result<&'r Value> {
         self.get(name).ok_or_else(|| {
             let why = if self.row.contains_key(name) { "null" } else { "missing" };
-            Failure::data(format!("field \"{name}\" is {why} (the file's rows are {}; {})", self.shape, needs(self.kind)))
+            Failure::data(format!(
+                "field \"{name}\" is {why} (the file's rows are {}; {})",
+                self.shape,
+                needs(self.kind)
+            ))
         })
     }
 
@@ -362,7 +366,9 @@ impl<'r> Fields<'r> {
                 turns.drain(..prompt_turns.len());
             }
             if !turns.last().is_some_and(Message::is_assistant) {
-                return Err(Failure::data(format!("field \"{name}\" does not end with an assistant turn after the prompt")));
+                return Err(Failure::data(format!(
+                    "field \"{name}\" does not end with an assistant turn after the prompt"
+                )));
             }
         }
         if let Some(system) = self.optional("system")?.filter(|system| !system.is_empty())
@@ -406,7 +412,11 @@ fn message(turn: &Value, place: &str) -> Result<Message> {
     };
     let known = [role_name, content_name];
     let other = turn.iter().filter(|(name, _)| !known.contains(&name.as_str()));
-    Ok(Message { role: role.into(), content, other: other.map(|(name, value)| (name.clone(), value.clone())).collect() })
+    Ok(Message {
+        role: role.into(),
+        content,
+        other: other.map(|(name, value)| (name.clone(), value.clone())).collect(),
+    })
 }
 
 /// Content as a list of `{type: text, text}` parts.
@@ -415,7 +425,9 @@ fn parts_text(parts: &[Value], place: &str) -> Result<String> {
     for (i, part) in parts.iter().enumerate() {
         match part["text"].as_str() {
             Some(text) => joined.push_str(text),
-            None => return Err(Failure::data(format!("field \"{place}[{i}]\" is no text; only text can be trained on"))),
+            None => {
+                return Err(Failure::data(format!("field \"{place}[{i}]\" is no text; only text can be trained on")));
+            }
         }
     }
     Ok(joined)

@@ -8,7 +8,9 @@
 //! grow with the length of a file; no error, report or note contains text of a row.
 
 pub mod blocks;
+mod build;
 pub mod cache;
+pub mod dataset;
 pub mod dialogue;
 pub mod example;
 pub mod formats;
@@ -26,10 +28,11 @@ pub mod tokenizer;
 #[cfg(test)]
 pub(crate) mod fixture;
 
+pub use dataset::TokenizedDataset;
 pub use example::{Example, PreferencePair};
 pub use formats::Message;
 pub use packing::Packing;
-pub use prepare::{DataFile, DataRequest, Prepared, TokenizedDataset, prepare};
+pub use prepare::{DataFile, DataRequest, Prepared, prepare};
 pub use preview::{preview, preview_pair};
 pub use report::DataReport;
 pub use sampler::Sampler;

@@ -170,7 +170,11 @@ impl RowReader {
                 (ArrayState::After, _) => {
                     return Err(self.fail(line, &format!("column {column}: text after the end of the JSON array")));
                 }
-                _ => return Err(self.fail(line, &format!("column {column}: malformed JSON: a comma or ] must follow a row"))),
+                _ => {
+                    return Err(
+                        self.fail(line, &format!("column {column}: malformed JSON: a comma or ] must follow a row"))
+                    );
+                }
             };
         }
     }

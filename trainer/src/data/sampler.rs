@@ -110,6 +110,6 @@ mod tests {
     #[test]
     fn the_order_never_changes_between_releases() {
         let order: Vec<usize> = (0..8).map(|index| Sampler::new(8, 42).at(0, index)).collect();
-        assert_eq!(order, [0; 8]);
+        assert_eq!(order, [2, 3, 4, 5, 7, 0, 1, 6]);
     }
 }

@@ -7,12 +7,12 @@
 use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value as Jinja};
+use minijinja::value::{Kwargs, Serde, Value as Jinja};
 use minijinja::{Environment, Error, ErrorKind, context};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::data::{Message, Tokenizer};
+use crate::data::{Message, Tokenizer, dialogue};
 use crate::failure::{Failure, Result};
 
 /// Built-in templates by the name that `chatTemplate` takes.
@@ -65,7 +65,9 @@ impl ChatTemplate {
     pub fn resolve(choice: Option<&str>, tokenizer: &Tokenizer) -> Result<Self> {
         let names = || BUILTIN.map(|(name, _)| name).join(", ");
         match (choice, tokenizer.chat_template()) {
-            (Some(text), _) if text.contains("{{") || text.contains("{%") => Self::new("inline", text, false, tokenizer),
+            (Some(text), _) if text.contains("{{") || text.contains("{%") => {
+                Self::new("inline", text, false, tokenizer)
+            }
             (Some(name), _) => match BUILTIN.iter().find(|(builtin, _)| *builtin == name) {
                 Some((name, source)) => Self::new(name, source, true, tokenizer),
                 None => {
@@ -155,11 +157,13 @@ impl ChatTemplate {
 
     fn render_marked(&self, messages: &[Message], tools: Option<&Value>, prompt: bool) -> Result<String> {
         if messages.iter().any(|message| message.content.contains(NONCHARACTER)) {
-            return Err(Failure::data("a message holds the noncharacter U+FDD0, which never belongs in text; remove it"));
+            return Err(Failure::data(
+                "a message holds the noncharacter U+FDD0, which never belongs in text; remove it",
+            ));
         }
         let context = context! {
-            messages => messages, tools => tools, add_generation_prompt => prompt,
-            bos_token => self.bos, eos_token => self.eos,
+            messages => Serde(messages), tools => Serde(tools), add_generation_prompt => prompt,
+            bos_token => self.bos.as_str(), eos_token => self.eos.as_str(),
         };
         let template = self.environment.get_template("chat").map_err(|error| Failure::internal(error.to_string()))?;
         template.render(context).map_err(|error| {
@@ -201,7 +205,8 @@ impl ChatTemplate {
         for answer in answers {
             apart.push(self.last_turn(messages, answer, tools)?);
         }
-        let is_prefix = |turn: &Rendered| turn.turns.iter().all(|span| whole.get(..span.end) == turn.text.get(..span.end));
+        let is_prefix =
+            |turn: &Rendered| turn.turns.iter().all(|span| whole.get(..span.end) == turn.text.get(..span.end));
         if apart.iter().all(is_prefix) {
             let turns = apart.into_iter().flat_map(|turn| turn.turns).collect();
             return Ok(vec![Rendered { text: whole, turns }]);
@@ -232,7 +237,18 @@ impl ChatTemplate {
         messages: &[Message],
         tools: Option<&Value>,
     ) -> Result<Vec<u32>> {
-        tokenizer.encode(&self.render(messages, tools, true)?, false)
+        let text = self.render(messages, tools, true)?;
+        let turns = match messages.iter().any(Message::is_assistant) {
+            true => self.render_turns(messages, tools)?,
+            false => Vec::new(),
+        };
+        // Earlier answers are encoded as they are in training.
+        match turns.into_iter().next() {
+            Some(history) if text.starts_with(&history.text) => {
+                Ok(dialogue::encode(tokenizer, &Rendered { text, turns: history.turns })?.ids)
+            }
+            _ => tokenizer.encode(&text, false),
+        }
     }
 
     /// `messages[..=answer]` rendered, with the span of its last message.
@@ -281,11 +297,12 @@ impl ChatTemplate {
             let end = text.len();
             text.push_str(rest);
             let stop = self.turn_end.as_deref().unwrap_or_default();
-            let end = if !stop.is_empty() && !text[start..end].trim_end().ends_with(stop) && text[end..].starts_with(stop) {
-                end + stop.len()
-            } else {
-                start + self.turn_end_before(&text[start..end], end - start)
-            };
+            let end =
+                if !stop.is_empty() && !text[start..end].trim_end().ends_with(stop) && text[end..].starts_with(stop) {
+                    end + stop.len()
+                } else {
+                    start + self.turn_end_before(&text[start..end], end - start)
+                };
             turns.push(start..end);
         }
         Rendered { text, turns }
@@ -350,7 +367,9 @@ fn tojson(value: &Jinja, args: Kwargs) -> std::result::Result<Jinja, Error> {
             let pretty = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
             serde::Serialize::serialize(&value, &mut serde_json::Serializer::with_formatter(&mut bytes, pretty))
         }
-        None => serde::Serialize::serialize(&value, &mut serde_json::Serializer::with_formatter(&mut bytes, PythonJson)),
+        None => {
+            serde::Serialize::serialize(&value, &mut serde_json::Serializer::with_formatter(&mut bytes, PythonJson))
+        }
     }
     .map_err(wrong)?;
     Ok(Jinja::from_safe_string(String::from_utf8_lossy(&bytes).into_owned()))

@@ -3,7 +3,7 @@
 //! Holds: no token is ever added, so ids always fit the model's embedding; `pad` differs from `eos` wherever the
 //! vocabulary has another special token to offer; a rendered chat template is encoded without a second BOS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -37,6 +37,7 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     post_processor: Option<PostProcessorWrapper>,
     special: BTreeMap<String, u32>,
+    special_ids: BTreeSet<u32>,
     bos: Option<u32>,
     eos: Option<u32>,
     unk: Option<u32>,
@@ -92,7 +93,7 @@ impl Tokenizer {
         };
         let (bos, eos, unk, pad) = (named("bos_token"), named("eos_token"), named("unk_token"), named("pad_token"));
         let eos_ids = eos_list(eos, &generation["eos_token_id"]);
-        let special = inner
+        let special: BTreeMap<String, u32> = inner
             .get_added_tokens_decoder()
             .into_iter()
             .filter(|(_, token)| token.special)
@@ -102,6 +103,7 @@ impl Tokenizer {
         let mut tokenizer = Self {
             inner,
             post_processor,
+            special_ids: special.values().copied().collect(),
             special,
             bos,
             // Some directories name EOS only by id.
@@ -228,6 +230,10 @@ impl Tokenizer {
     /// Special added tokens by text.
     pub fn special_tokens(&self) -> &BTreeMap<String, u32> {
         &self.special
+    }
+
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special_ids.contains(&id)
     }
 
     /// The model's own chat template, as it stands in its files.
