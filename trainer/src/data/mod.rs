@@ -14,6 +14,7 @@ pub mod dataset;
 pub mod dialogue;
 pub mod example;
 pub mod formats;
+mod jinja;
 pub mod packing;
 pub mod prepare;
 pub mod preview;

@@ -6,12 +6,12 @@
 
 use std::ops::Range;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value as Jinja};
-use minijinja::{Environment, Error, ErrorKind, context};
+use minijinja::value::Serde;
+use minijinja::{Environment, context};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::data::jinja::{BEGIN, END, NONCHARACTER, environment, mark_generation, syntax_message};
 use crate::data::{Message, Tokenizer, dialogue};
 use crate::failure::{Failure, Result};
 
@@ -26,15 +26,6 @@ pub const BUILTIN: [(&str, &str); 8] = [
     ("smollm2", include_str!("templates/smollm2.jinja")),
     ("vicuna", include_str!("templates/vicuna.jinja")),
 ];
-
-/// The day that `strftime_now` tells: the one that Llama's templates fall back on. A clock would make ids depend on
-/// the day of the run.
-const TODAY: jiff::civil::Date = jiff::civil::date(2024, 7, 26);
-
-/// Stand around what `{% generation %}` encloses; U+FDD0 is a noncharacter, refused in rows.
-const BEGIN: &str = "\u{FDD0}<generation>\u{FDD0}";
-const END: &str = "\u{FDD0}</generation>\u{FDD0}";
-const NONCHARACTER: char = '\u{FDD0}';
 
 pub struct ChatTemplate {
     name: String,
@@ -256,13 +247,10 @@ impl ChatTemplate {
         let before = self.render(&messages[..answer], tools, false);
         let head = self.render(&messages[..answer], tools, true)?;
         let text = self.render(&messages[..=answer], tools, false)?;
-        let Some(turn) = text.strip_prefix(head.as_str()) else {
-            return Err(Failure::config(format!(
-                "chatTemplate ({}): with add_generation_prompt it writes something that the assistant's turn does not \
-                 begin with, so the loss would fall on the wrong tokens; enclose the turn in {{% generation %}}",
-                self.name
-            )));
-        };
+        if !text.starts_with(&head) {
+            return self.after_prompt(&messages[answer - 1], head, &text);
+        }
+        let turn = &text[head.len()..];
         let mut start = head.len();
         // A template without a generation prompt: what it puts before the answer is no part of it.
         if before.is_ok_and(|before| before == head)
@@ -273,6 +261,24 @@ impl ChatTemplate {
         }
         let end = self.turn_end_before(&text, text.len());
         Ok(Rendered { text, turns: vec![start..end.max(start)] })
+    }
+
+    /// For a template that writes the prompt differently once an answer follows (Mistral's puts the system message into
+    /// the last user turn, if that is the last turn): the prompt as in generation, and the answer after it.
+    fn after_prompt(&self, asked: &Message, head: String, text: &str) -> Result<Rendered> {
+        let question = asked.content.trim();
+        let tail = head.rfind(question).filter(|_| !question.is_empty()).map(|at| &head[at..]);
+        let answer = tail.and_then(|tail| text.rfind(tail).map(|at| &text[at + tail.len()..]));
+        let Some(answer) = answer else {
+            return Err(Failure::config(format!(
+                "chatTemplate ({}): with add_generation_prompt it writes something that the assistant's turn does not \
+                 begin with, so the loss would fall on the wrong tokens; enclose the turn in {{% generation %}}",
+                self.name
+            )));
+        };
+        let text = format!("{head}{answer}");
+        let end = self.turn_end_before(&text, text.len());
+        Ok(Rendered { turns: vec![head.len()..end.max(head.len())], text })
     }
 
     /// `end` without the white space after a stop token; `end` itself if none stands there.
@@ -312,90 +318,6 @@ impl ChatTemplate {
 /// Jaro-Winkler likeness of two names, case aside.
 fn strsim_near(a: &str, b: &str) -> f64 {
     strsim::jaro_winkler(&a.to_lowercase(), &b.to_lowercase())
-}
-
-/// minijinja refuses the tags `{% generation %}` and `{% endgeneration %}`; as includes of the mark templates they keep
-/// the white-space control of a tag.
-fn mark_generation(source: &str) -> (String, bool) {
-    let (mut out, mut rest, mut found) = (String::with_capacity(source.len()), source, false);
-    while let Some(at) = rest.find("{%") {
-        let Some(close) = rest[at..].find("%}").map(|close| at + close) else { break };
-        let inner = &rest[at + 2..close];
-        let name = inner.trim_matches(['-', '+']).trim();
-        out.push_str(&rest[..at + 2]);
-        match name {
-            "generation" | "endgeneration" => {
-                found = true;
-                out.push_str(&inner.replace(name, &format!("include \"{name}\"")));
-            }
-            _ => out.push_str(inner),
-        }
-        rest = &rest[close..];
-    }
-    out.push_str(rest);
-    (out, found)
-}
-
-/// Jinja as transformers sets it up for chat templates.
-fn environment(chat: String) -> std::result::Result<Environment<'static>, Error> {
-    let mut environment = Environment::new();
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |message: String| -> std::result::Result<String, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, message))
-    });
-    environment.add_function("strftime_now", |format: String| -> std::result::Result<String, Error> {
-        jiff::fmt::strtime::format(&format, TODAY.at(0, 0, 0, 0))
-            .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
-    });
-    environment.add_filter("tojson", tojson);
-    environment.add_template("generation", BEGIN)?;
-    environment.add_template("endgeneration", END)?;
-    environment.add_template_owned("chat", chat)?;
-    Ok(environment)
-}
-
-/// JSON as Python's `json.dumps(value, ensure_ascii=False, indent=indent)` writes it.
-fn tojson(value: &Jinja, args: Kwargs) -> std::result::Result<Jinja, Error> {
-    let indent: Option<usize> = args.get("indent")?;
-    let wrong = |error: serde_json::Error| Error::new(ErrorKind::InvalidOperation, "not JSON").with_source(error);
-    let value = serde_json::to_value(value).map_err(wrong)?;
-    let mut bytes = Vec::new();
-    match indent {
-        Some(indent) => {
-            let spaces = " ".repeat(indent);
-            let pretty = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
-            serde::Serialize::serialize(&value, &mut serde_json::Serializer::with_formatter(&mut bytes, pretty))
-        }
-        None => {
-            serde::Serialize::serialize(&value, &mut serde_json::Serializer::with_formatter(&mut bytes, PythonJson))
-        }
-    }
-    .map_err(wrong)?;
-    Ok(Jinja::from_safe_string(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// `", "` and `": "` as separators.
-struct PythonJson;
-
-impl serde_json::ser::Formatter for PythonJson {
-    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, out: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { out.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, out: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { out.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, out: &mut W) -> std::io::Result<()> {
-        out.write_all(b": ")
-    }
-}
-
-/// A template's own text is no patient data: the parser's message can be shown whole.
-fn syntax_message(error: &Error) -> String {
-    let line = error.line().map_or(String::new(), |line| format!("line {line}: "));
-    format!("{line}{}", error.detail().unwrap_or("not a Jinja template"))
 }
 
 #[cfg(test)]

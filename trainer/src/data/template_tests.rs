@@ -215,6 +215,17 @@ fn a_template_that_rewrites_earlier_turns_gives_one_row_per_answer() {
 }
 
 #[test]
+fn a_template_that_drops_the_system_message_once_answered_trains_after_the_prompt_of_generation() {
+    let text = "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}\
+                {{ '[INST] ' + (messages[0].content + '\n' if loop.last else '') + m.content + '[/INST]' }}\
+                {% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}";
+    let chat = [&[Message::system("S")], dialogue().as_slice()].concat();
+    let rendered = inline(text).render_turns(&chat, None).unwrap();
+    assert_eq!(rendered.iter().flat_map(turns).collect::<Vec<_>>(), ["a1<|im_end|>", "a2<|im_end|>"]);
+    assert_eq!(rendered[1].text, "[INST] q1[/INST]a1<|im_end|>[INST] S\nq2[/INST]a2<|im_end|>");
+}
+
+#[test]
 fn a_template_that_ignores_the_generation_prompt_does_not_train_its_headers() {
     let text = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
     let rendered = inline(text).render_turns(&dialogue(), None).unwrap();
