@@ -260,7 +260,8 @@ impl ChatTemplate {
             start += at;
         }
         let end = self.turn_end_before(&text, text.len());
-        Ok(Rendered { text, turns: vec![start..end.max(start)] })
+        let turn = start..end.max(start);
+        Ok(Rendered { text, turns: vec![turn] })
     }
 
     /// For a template that writes the prompt differently once an answer follows (Mistral's puts the system message into
@@ -278,7 +279,8 @@ impl ChatTemplate {
         };
         let text = format!("{head}{answer}");
         let end = self.turn_end_before(&text, text.len());
-        Ok(Rendered { turns: vec![head.len()..end.max(head.len())], text })
+        let turn = head.len()..end.max(head.len());
+        Ok(Rendered { text, turns: vec![turn] })
     }
 
     /// `end` without the white space after a stop token; `end` itself if none stands there.
