@@ -1,0 +1,1 @@
+"""The knowledge base: scenarios by language, in a fixed order."""
