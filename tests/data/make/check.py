@@ -3,16 +3,15 @@
 import re
 from itertools import combinations
 
-from compose import PER_SCENARIO, size
+from compose import MAX_OVERLAP, PER_SCENARIO, overlap, size
 from phrases import BY_LANGUAGE
 
 MINIMUM = {"paragraphs": 300, "dialogues": 600, "pairs": 400, "prompts": 200}  # each for the training split alone
 MAX_PAIR_GAP = 0.15
 MAX_MEAN_GAP = 0.05
-MAX_OVERLAP = 0.6  # Jaccard index of word trigrams between two texts of one kind and scenario
 
 CAPITALS = frozenset(
-    "I BMI BPPV COPD CPAP CT ECG HIV IBS INR ISO LDL MRI RICE UV UVA UVB SPF TIA HbA1c GTN NSAID X Monday Tuesday "
+    "I B12 C D BMI BPPV COPD CPAP CT ECG HIV IBS INR ISO LDL MRI RICE UV UVA UVB SPF TIA HbA1c GTN NSAID X Monday Tuesday "
     "Wednesday Thursday Friday Saturday Sunday January February March April May June July August September October "
     "November December English Mediterranean Epley".split()
 )
@@ -40,16 +39,6 @@ def answers_of(kind, row):
     if kind == "single":
         return [row["output"]]
     return [turn["value"] for turn in row["conversations"] if turn["from"] == "gpt"]
-
-
-def trigrams(text, lang):
-    parts = text.lower().split() if lang == "en" else list(text)
-    return {tuple(parts[i : i + 3]) for i in range(len(parts) - 2)}
-
-
-def overlap(one, other, lang):
-    a, b = trigrams(one, lang), trigrams(other, lang)
-    return len(a & b) / max(1, len(a | b))
 
 
 def relative_gap(row, measure):

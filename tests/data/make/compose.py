@@ -13,6 +13,7 @@ from phrases import BY_LANGUAGE
 
 SEED = 20
 PER_SCENARIO = {"paragraphs": 4, "single": 4, "multi": 3, "pairs": 5, "prompts": 3}
+MAX_OVERLAP = 0.6  # of two answers of one scenario
 MAX_GAP = 0.12  # of one pair: |chosen - rejected| over the longer one, in words (or characters) and in characters
 
 
@@ -40,6 +41,17 @@ def size(text, lang):
     return len(text.split()) if lang == "en" else len(text)
 
 
+def trigrams(text, lang):
+    parts = text.lower().split() if lang == "en" else list(text)
+    return {tuple(parts[i : i + 3]) for i in range(len(parts) - 2)}
+
+
+def overlap(one, other, lang):
+    """Jaccard index of the trigrams (of words or characters)."""
+    a, b = trigrams(one, lang), trigrams(other, lang)
+    return len(a & b) / max(1, len(a | b))
+
+
 def with_article(text):
     """`a 8-year-old` to `an 8-year-old`."""
     return re.sub(r"\b([Aa]) (?=(?:8\d?|11|18)-)", r"\1n ", text)
@@ -63,6 +75,7 @@ class Composer:
             for slot in ("facts", "advice", "medicine", "warn", "follow")
         }
         self.questions = self._questions()
+        self.answers = [answer for _, answer in scenario.talk]
 
     # Sentences and their lengths
 
@@ -85,7 +98,7 @@ class Composer:
         """Adds spare sentences up to the lower limit, and drops from the middle down to the upper one."""
         low, high = limits
         sentences = list(sentences)
-        for slot in spare_slots:
+        for slot in spare_slots * 2:
             if self.size(sentences) >= low:
                 break
             sentences += self.take(slot, 1, besides=sentences)
@@ -156,11 +169,28 @@ class Composer:
         ("advice", "advice", "follow"),
     )
 
-    def answer(self, skeleton):
+    OPENINGS = (("facts", "advice", "advice"), ("advice", "advice", "facts"), ("facts", "advice", "warn"))
+
+    def distinct(self, compose):
+        """Composes until the answer is unlike all earlier ones of the scenario."""
+        for _ in range(40):
+            text = compose()
+            if all(overlap(text, other, self.lang) <= MAX_OVERLAP for other in self.answers):
+                self.answers.append(text)
+                return text
+        raise ValueError(f"{self.scenario.name}: no new answer, such as: {text}")
+
+    def answer(self, *skeletons):
+        return self.distinct(lambda: self._answer(self.dice.pick(skeletons)))
+
+    def _answer(self, skeleton):
         sentences = [self.dice.pick(self.phrases.openers)] if self.dice.random() < 0.2 else []
         for slot in skeleton:
             sentences += self.take(slot, 1, besides=sentences)
         return self.join(self.fit(sentences, self.phrases.answer, ("advice", "facts")))
+
+    def follow_up(self, slot, spare):
+        return self.distinct(lambda: self.join(self.fit(self.take(slot, 2), self.phrases.answer, spare)))
 
     def single(self):
         rows = []
@@ -175,17 +205,14 @@ class Composer:
 
     def multi(self):
         phrases, talk = self.phrases, self.scenario.talk
-        warn = lambda: (self.dice.pick(phrases.ask_warn),
-                        self.join(self.fit(self.take("warn", 2), phrases.answer, ("warn",))))
-        medicine = lambda: (self.dice.pick(phrases.ask_medicine),
-                            self.join(self.fit(self.take("medicine", 2), phrases.answer, ("advice",))))
-        follow = lambda: (self.dice.pick(phrases.ask_follow),
-                          self.join(self.fit(self.take("follow", 2), phrases.answer, ("warn", "facts"))))
-        plans = ([talk[0]], [talk[-1], warn()] if len(talk) > 1 else [warn(), follow()], [medicine(), follow()])
+        warn = lambda: (self.dice.pick(phrases.ask_warn), self.follow_up("warn", ("warn", "facts")))
+        medicine = lambda: (self.dice.pick(phrases.ask_medicine), self.follow_up("medicine", ("advice", "facts")))
+        follow = lambda: (self.dice.pick(phrases.ask_follow), self.follow_up("follow", ("warn", "facts")))
+        plans = ([lambda: talk[0]], [lambda: talk[1], warn] if len(talk) > 1 else [warn], [medicine, follow])
         rows = []
         for plan in plans:
-            turns = [(self.question(), self.answer(self.dice.pick((("facts", "advice", "advice"), ("advice", "advice", "facts"),
-                                                                   ("facts", "advice", "warn"))))), *plan]
+            opening = self.answer(*self.OPENINGS)
+            turns = [(self.question(), opening), *(turn() for turn in plan)]
             said = [{"from": who, "value": value} for turn in turns for who, value in zip(("human", "gpt"), turn)]
             rows.append({"conversations": said})
         return rows
@@ -199,7 +226,7 @@ class Composer:
         starts with (by its name), so half of the chosen responses are the longer ones.
         """
         longer_first = Dice(self.scenario.name, "sign").random() < 0.5
-        used = {}
+        used, taken = {}, set()
         chosen_all = self._measured(self.dice.shuffled(self._chosen())[:80])
         rejected_all = self._measured(self.dice.shuffled(self._rejected())[:250])
         rows = []
@@ -209,7 +236,7 @@ class Composer:
             best = None
             for chosen, rejected in product(chosen_all, rejected_all):
                 gap = self._gap(chosen, rejected) * sign
-                if not 0 < gap <= MAX_GAP or set(chosen[0]) & set(rejected[0]):
+                if not 0 < gap <= MAX_GAP or set(chosen[0]) & set(rejected[0]) or chosen[0] in taken:
                     continue
                 sentences = chosen[0] + rejected[0]
                 cost = sum(used.get(sentence, 0) ** 2 for sentence in sentences) + gap
@@ -220,6 +247,7 @@ class Composer:
             if best is None:
                 raise ValueError(f"{self.scenario.name}: no pair of like length with sign {sign}")
             _, chosen, rejected = best
+            taken.add(chosen)
             for sentence in chosen + rejected:
                 used[sentence] = used.get(sentence, 0) + 1
             rows.append({

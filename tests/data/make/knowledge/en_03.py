@@ -1,0 +1,878 @@
+"""English scenarios: stomach and bowel, urinary tract, women's health and pregnancy."""
+
+from scenario import Scenario as S
+
+SCENARIOS = [
+    S(
+        "reflux-at-night", topic="Heartburn at night", ages=(28, 70),
+        case="{name}, {age}, wakes with a burning feeling behind the breastbone after late dinners.",
+        say=(
+            "I get heartburn every night when I lie down.",
+            "I am {age} and acid comes up into my throat after dinner.",
+            "My husband takes antacids {n} times a day for heartburn.",
+            "I have heartburn, and food sometimes sticks on its way down.",
+        ),
+        ask=("What can I do against the burning?", "Do I need a camera test?"),
+        facts=(
+            "Reflux happens when the valve above the stomach lets acid rise into the gullet.",
+            "Late meals, excess weight, smoking and alcohol make reflux worse.",
+            "Pain from the heart can feel like heartburn, above all with effort.",
+        ),
+        advice=(
+            "Eat the last meal at least three hours before going to bed.",
+            "Raise the head end of the bed by ten to fifteen centimetres.",
+            "Choose smaller portions and less fat, coffee and alcohol.",
+            "Lose a little weight and stop smoking if that applies.",
+            "Wear loose clothes around the waist.",
+        ),
+        medicine=(
+            "An acid blocker works best half an hour before breakfast; ask a pharmacist about a short course.",
+            "Anti-inflammatory painkillers can irritate the stomach and should be avoided.",
+        ),
+        warn=(
+            "See a doctor if heartburn lasts over three weeks despite treatment.",
+            "Call emergency services for chest pain that spreads to the arm or jaw.",
+            "Get checked soon if food sticks, weight drops or stools turn black.",
+        ),
+        follow=("After four to eight weeks of treatment the dose is lowered as far as possible.",),
+        bad=(
+            "Chest pain after dinner is always acid.",
+            "Food that sticks simply needs more chewing gum.",
+            "Eat right before bed to keep the acid busy.",
+            "Black stools come with age.",
+        ),
+        talk=(
+            ("Can I take the acid blocker for years?", "Some people need it for long, but many do not. Review it once a year with your doctor, and step down slowly, since acid may rebound for a week or two."),
+        ),
+    ),
+    S(
+        "gastroenteritis-adult", topic="A stomach bug in adults", ages=(19, 62),
+        case="{name}, {age}, has had watery diarrhoea and vomiting since yesterday evening.",
+        say=(
+            "I have had watery diarrhoea for {n} days and feel weak.",
+            "I am {age}, and I vomit everything since last night.",
+            "My whole office has a stomach bug, and now I do too.",
+            "My partner has cramps and diarrhoea after a buffet.",
+        ),
+        ask=("What should I drink and eat?", "Should I take something to stop it?"), n=(2, 3),
+        facts=(
+            "Most stomach bugs are viral and settle within a few days.",
+            "The main danger is losing too much water and salt.",
+            "The germs spread by hands and surfaces and remain catching for two days after recovery.",
+        ),
+        advice=(
+            "Take small sips often, and prefer oral rehydration solution.",
+            "Start with plain food such as rice, toast or banana when hunger returns.",
+            "Wash hands with soap after the toilet and before meals.",
+            "Stay away from work until two days after the last symptom.",
+            "Check that urine is pale and passed every few hours.",
+        ),
+        medicine=(
+            "Do not take anti-diarrhoea tablets with fever or bloody stools.",
+            "Ask which regular tablets to pause, such as water tablets or metformin.",
+        ),
+        warn=(
+            "See a doctor if diarrhoea lasts over a week or fluids do not stay down.",
+            "Get urgent care for blood in the stool, fainting or severe belly pain.",
+            "Call the same day if very little urine is passed or dizziness appears.",
+        ),
+        follow=("Bowels may stay sensitive for a week or two; milk can be hard to digest in that time.",),
+        bad=(
+            "Stop drinking and the diarrhoea stops too.",
+            "Blood in the stool is part of every bug.",
+            "Go to work and cook for everybody.",
+            "Weakness means that the bug is leaving.",
+        ),
+        talk=(
+            ("Is cola a good drink for this?", "Not really, since it has much sugar and little salt. Rehydration powder from a pharmacy is best; thin soup with crackers or diluted juice is a fair second choice."),
+        ),
+    ),
+    S(
+        "toddler-diarrhoea-fluids", topic="Fluids for a toddler with diarrhoea", ages=(1, 4),
+        case="{name}, {age}, has had runny stools all day and wants only sips.",
+        say=(
+            "My toddler has had {n} runny nappies since morning.",
+            "My {age}-year-old has diarrhoea and refuses to eat.",
+            "My little boy vomits after each cup of milk and has loose stools.",
+            "My daughter, {age}, has a tummy bug and few wet nappies.",
+        ),
+        ask=("How do I keep her from drying out?", "How do I know whether it is dehydration?"), n=(4, 8), heldout=True,
+        facts=(
+            "Small children lose fluid quickly with diarrhoea, so drinking comes first.",
+            "Oral rehydration solution replaces water, salt and sugar in the right amounts.",
+            "Appetite returns by itself, and a day of little food does no harm.",
+        ),
+        advice=(
+            "Give a teaspoon of rehydration solution every few minutes.",
+            "Go on with breast milk or usual milk in small amounts.",
+            "Avoid fruit juice and fizzy drinks, which make diarrhoea worse.",
+            "Offer simple food as soon as the child is hungry.",
+            "Count wet nappies, and wash hands after every change.",
+        ),
+        medicine=(
+            "Never give anti-diarrhoea medicine made for adults to a child.",
+            "Ask a pharmacist for the correct amount of powder and water.",
+        ),
+        warn=(
+            "Call a doctor the same day for no wet nappy in eight hours.",
+            "Get urgent care for blood in stools, green vomit, sunken eyes or drowsiness.",
+            "See a clinician if diarrhoea lasts over a week or vomiting over two days.",
+        ),
+        follow=("Return to nursery two days after the last loose stool.",),
+        bad=(
+            "Children cannot dry out within a day.",
+            "Give nothing to drink until it stops.",
+            "A sleepy, limp child is just resting nicely.",
+            "Green vomit comes from vegetables.",
+        ),
+        talk=(
+            ("She vomits the solution too, what now?", "Wait ten minutes and start again with one teaspoon every minute or two. If she cannot keep any fluid down for several hours, have her seen by a doctor today."),
+        ),
+    ),
+    S(
+        "constipation-older-adult", topic="Constipation in older adults", ages=(68, 88),
+        case="{name}, {age}, moves the bowels only twice a week and strains a lot.",
+        say=(
+            "I am {age} and have not had a bowel movement for {n} days.",
+            "My mother is constipated since she started strong painkillers.",
+            "I strain a lot on the toilet, and the stools are hard.",
+            "My father's bowel habit has changed over the last two months.",
+        ),
+        ask=("Which laxative is safe?", "What can I change in my meals?"), n=(3, 5),
+        facts=(
+            "Little fibre, little fluid and little movement are common causes of constipation.",
+            "Iron, strong painkillers and some bladder tablets slow the bowel.",
+            "A new change of bowel habit after 50 should be examined.",
+        ),
+        advice=(
+            "Drink six to eight glasses a day unless fluids are limited.",
+            "Add fruit, vegetables, oats or prunes step by step.",
+            "Walk every day, even if only in the corridor.",
+            "Use the toilet after breakfast, with the feet on a small stool.",
+            "Do not hold back when the urge comes.",
+        ),
+        medicine=(
+            "A mild laxative such as macrogol is suitable for most people; ask a pharmacist first.",
+            "People on strong painkillers usually need a daily laxative alongside.",
+        ),
+        warn=(
+            "See a doctor about a change of bowel habit that lasts over three weeks.",
+            "Get urgent care for severe belly pain, vomiting or no wind passing.",
+            "Book a visit soon for blood in the stool or unplanned weight loss.",
+        ),
+        follow=("Give new habits two to four weeks, then review the need for laxatives.",),
+        bad=(
+            "Bowels of older people are slow, and that is the end of it.",
+            "Blood on the paper is always harmless.",
+            "Strong laxatives every day are better than vegetables.",
+            "A swollen belly with vomiting is just gas.",
+        ),
+        talk=(
+            ("Are prunes really useful?", "Yes, a few prunes a day soften the stool in many people. Start with two or three, drink enough, and reduce the number if they cause cramps or loose stools."),
+        ),
+    ),
+    S(
+        "irritable-bowel-bloating", topic="Bloating in irritable bowel syndrome", ages=(19, 48),
+        case="{name}, {age}, has cramps and bloating that ease after a bowel movement.",
+        say=(
+            "My belly bloats every afternoon, and I have IBS.",
+            "I am {age} and have cramps and loose stools before meetings.",
+            "My sister was told she has an irritable bowel and eats hardly anything.",
+            "My IBS has been bad for {n} weeks.",
+        ),
+        ask=("Which food should I avoid?", "Is it dangerous?"),
+        facts=(
+            "In irritable bowel syndrome the gut is sensitive, though tests look normal.",
+            "Stress, irregular meals and certain carbohydrates often trigger symptoms.",
+            "Irritable bowel syndrome does not turn into cancer.",
+        ),
+        advice=(
+            "Eat at regular times, slowly and in modest portions.",
+            "Keep a diary of food and symptoms for two weeks.",
+            "Limit fizzy drinks, chewing gum and large amounts of coffee.",
+            "Try oats or soluble fibre, raised slowly.",
+            "Plan daily movement and a relaxation exercise.",
+        ),
+        medicine=(
+            "Peppermint oil capsules help some people with cramps; ask a pharmacist about heartburn.",
+            "Do not take laxatives or anti-diarrhoea tablets daily without advice.",
+        ),
+        warn=(
+            "See a doctor if symptoms are new after 50 or wake you at night.",
+            "Get checked soon for blood in stools, weight loss, fever or anaemia.",
+            "Seek urgent care for severe lasting belly pain or repeated vomiting.",
+        ),
+        follow=("A dietitian can guide a short trial without certain carbohydrates, followed by a return to variety.",),
+        bad=(
+            "Your gut is fine, and you are merely too sensitive.",
+            "Give up all fruit and vegetables for good.",
+            "Weight loss with diarrhoea is a welcome bonus.",
+            "Blood in the stool belongs to an irritable bowel.",
+        ),
+        talk=(
+            ("Should I stop eating gluten?", "Not before a test for coeliac disease, because leaving out gluten makes the test unreliable. Ask your doctor for the blood test first, then talk about changes of diet."),
+        ),
+    ),
+    S(
+        "haemorrhoids-bleeding", topic="Haemorrhoids with a little bleeding", ages=(26, 64),
+        case="{name}, {age}, saw bright red blood on the paper after straining.",
+        say=(
+            "I see bright red blood on the paper after going to the toilet.",
+            "I am {age} and have an itchy lump at my bottom.",
+            "My haemorrhoids have been sore for {n} days.",
+            "My wife has haemorrhoids since the birth of our son.",
+        ),
+        ask=("Is bleeding normal with haemorrhoids?", "What soothes them?"),
+        facts=(
+            "Haemorrhoids are swollen veins that bleed bright red after straining.",
+            "Hard stools, long sitting on the toilet and pregnancy favour haemorrhoids.",
+            "Bleeding can have other causes, so a new bleed deserves an examination.",
+        ),
+        advice=(
+            "Soften the stool with fibre and water, and do not strain.",
+            "Sit in warm water for ten minutes, two or three times a day.",
+            "Limit time on the toilet to five minutes, without a phone.",
+            "Clean gently with water and pat the skin dry.",
+        ),
+        medicine=(
+            "Use creams with a numbing or steroid agent for one week at most.",
+            "Tell the doctor about blood thinners if bleeding happens.",
+        ),
+        warn=(
+            "See a doctor for any first bleeding, or if it lasts over a week.",
+            "Get urgent care for heavy bleeding, black stools, dizziness or severe pain.",
+            "Book a visit soon if bowel habit changes or weight drops.",
+        ),
+        follow=("If bleeding goes on, the veins can be banded in a short procedure.",),
+        bad=(
+            "Blood from the bottom is haemorrhoids every time.",
+            "Strain harder and they slip back.",
+            "Heavy bleeding there cleans the body.",
+            "An examination would be embarrassing, so skip it.",
+        ),
+        talk=(
+            ("Will they need surgery?", "Seldom. Most settle with soft stools and time, and banding helps many of the rest. Surgery is kept for large ones that keep bleeding or stay outside."),
+        ),
+    ),
+    S(
+        "gallstone-pain-after-meals", topic="Gallstone pain after meals", ages=(34, 68),
+        case="{name}, {age}, had a strong pain under the right ribs after a fatty dinner.",
+        say=(
+            "I get strong pain under my right ribs after fatty meals.",
+            "I am {age}, and a scan showed gallstones.",
+            "My mother had {n} attacks of gallstone pain this month.",
+            "My pain after dinner goes through to the shoulder blade.",
+        ),
+        ask=("Do gallstones have to be removed?", "What should I eat?"), n=(2, 4),
+        facts=(
+            "Gallstones hurt when one blocks the outlet of the gallbladder after a meal.",
+            "An attack usually lasts from half an hour to several hours and then fades.",
+            "Stones without symptoms mostly need no treatment.",
+        ),
+        advice=(
+            "Eat smaller meals with less fat until the stones have been dealt with.",
+            "Note when attacks come and how long they last.",
+            "Lose weight slowly, because fast loss makes new stones.",
+            "Rest with a warm pack on the belly during a mild attack.",
+        ),
+        medicine=(
+            "Ask which painkiller is suitable, as not every tablet suits stomach or kidneys.",
+            "Do not use flushing cures with oil, which can provoke an attack.",
+        ),
+        warn=(
+            "See a doctor about repeated attacks, since surgery may prevent complications.",
+            "Go to hospital for fever, chills or yellow eyes with the pain.",
+            "Get urgent care if the pain lasts beyond five hours or vomiting goes on.",
+        ),
+        follow=("Removal by keyhole surgery is common, and most people digest normally afterwards.",),
+        bad=(
+            "Yellow eyes come from too many carrots.",
+            "Drink a cup of oil and the stones will leave.",
+            "Fever with belly pain is an ordinary cold.",
+            "Attacks after meals are only greed.",
+        ),
+        talk=(
+            ("Can I live without a gallbladder?", "Yes, bile then flows straight from the liver into the bowel. Some people have looser stools for a few weeks, and most can eat normally after a short time."),
+        ),
+    ),
+    S(
+        "travellers-diarrhoea", topic="Diarrhoea while travelling", ages=(20, 58),
+        case="{name}, {age}, is on holiday and has had loose stools since the second day.",
+        say=(
+            "I am abroad and have had diarrhoea for {n} days.",
+            "I am {age} and came home from a trip with loose stools.",
+            "My friend has cramps and fever on our journey.",
+            "I leave for a hot country soon and fear diarrhoea.",
+        ),
+        ask=("How do I treat it on the road?", "How can I prevent it?"), n=(2, 4),
+        facts=(
+            "Most diarrhoea on journeys comes from bacteria in food or water and lasts a few days.",
+            "Fever or blood suggests a more serious infection.",
+            "Fever after a stay in a malaria area has to be tested without delay.",
+        ),
+        advice=(
+            "Drink bottled or boiled water and avoid ice.",
+            "Eat food that is cooked through and served hot, and peel fruit yourself.",
+            "Replace losses with oral rehydration solution.",
+            "Wash hands before eating or use a hand rub.",
+        ),
+        medicine=(
+            "Loperamide can help for a long bus ride, but not with fever or blood.",
+            "Take antibiotics only as agreed with a travel clinic.",
+        ),
+        warn=(
+            "See a doctor if diarrhoea lasts over a week after coming home.",
+            "Get urgent care for bloody stools, high fever or signs of dehydration.",
+            "Have any fever after a malaria area tested the same day.",
+        ),
+        follow=("Stool tests are useful when symptoms last beyond ten days.",),
+        bad=(
+            "Tap water toughens the stomach, so drink plenty.",
+            "Fever after the tropics is only tiredness.",
+            "Bloody stools are part of every holiday.",
+            "Eat whatever you like, since bacteria die in the sun.",
+        ),
+        talk=(
+            ("Should I pack antibiotics?", "Most travellers do not need them. If you have a weak immune system or go far from help, a travel clinic can discuss a standby course and when to use it."),
+        ),
+    ),
+    S(
+        "coeliac-gluten-free", topic="Living with coeliac disease", ages=(18, 60),
+        case="{name}, {age}, was found to have coeliac disease and wonders what is safe to eat.",
+        say=(
+            "I was told {n} weeks ago that I have coeliac disease.",
+            "I am {age}, have coeliac disease and ate bread by mistake.",
+            "My daughter has coeliac disease and goes to a school canteen.",
+            "I follow the diet for coeliac disease and still have cramps.",
+        ),
+        ask=("How strict must the diet be?", "What can we eat safely?"),
+        facts=(
+            "In coeliac disease gluten from wheat, rye and barley harms the small bowel.",
+            "The bowel heals on a strict gluten-free diet, often within months.",
+            "Close relatives have a higher risk and can be tested.",
+        ),
+        advice=(
+            "Choose rice, maize, potatoes and products that are labelled gluten-free.",
+            "Use a separate toaster, board and butter to avoid crumbs.",
+            "Read labels each time, as recipes change.",
+            "Ask in restaurants how food is fried and thickened.",
+            "See a dietitian who knows coeliac disease.",
+        ),
+        medicine=(
+            "Check with a pharmacist whether tablets contain wheat starch.",
+            "Take iron, folate or vitamin D only after a blood test shows a need.",
+        ),
+        warn=(
+            "See a doctor if symptoms remain after six months on the diet.",
+            "Get urgent care for severe vomiting, dehydration or strong belly pain.",
+            "Book a visit for weight loss, bone pain or marked tiredness.",
+        ),
+        follow=("Blood tests once a year show whether the diet works and whether vitamins are missing.",),
+        bad=(
+            "A slice of bread each day keeps the gut trained.",
+            "The diet is a fashion, so take no notice.",
+            "Crumbs cannot harm anybody.",
+            "Once the cramps stop, the disease is gone for ever.",
+        ),
+        talk=(
+            ("I ate gluten by accident, what now?", "One slip causes discomfort, but seldom lasting harm. Drink enough, rest, and go back to the diet at the next meal. Think about how it happened so that you can avoid it."),
+        ),
+    ),
+    S(
+        "bladder-infection-woman", topic="Bladder infection in women", ages=(19, 45), sex="f",
+        case="{name}, {age}, has burning when passing urine and goes every half hour.",
+        say=(
+            "It burns when I pass urine, and I go all the time.",
+            "I am {age} and have my third bladder infection this year.",
+            "I have had pressure in my bladder for {n} days.",
+            "I am pregnant and it stings when I pee.",
+        ),
+        ask=("Do I need antibiotics?", "What can I do until I am seen?"), n=(2, 3),
+        facts=(
+            "Bladder infections are common in women, because the urethra is short.",
+            "Mild infections sometimes clear in a few days with fluids and pain relief.",
+            "An infection that climbs to the kidneys causes fever and back pain.",
+        ),
+        advice=(
+            "Drink enough that the urine is pale, and empty the bladder fully.",
+            "Put a warm pack on the lower belly.",
+            "Pass urine soon after sex, and wipe from front to back.",
+            "Keep a urine sample ready if the clinic asks for one.",
+        ),
+        medicine=(
+            "Take the whole antibiotic course if one is prescribed.",
+            "Do not use antibiotics left over from another illness or person.",
+        ),
+        warn=(
+            "See a doctor if it is no better after two days.",
+            "Get urgent care for fever, shivering, vomiting or pain in the side.",
+            "Call the same day if you are pregnant or see blood in the urine.",
+        ),
+        follow=("After three infections in a year, prevention should be planned with a doctor.",),
+        bad=(
+            "Burning urine in pregnancy is perfectly normal.",
+            "Drink nothing and the burning will stop.",
+            "Fever and back pain have nothing to do with the bladder.",
+            "Take any antibiotic you find at home.",
+        ),
+        talk=(
+            ("Does cranberry juice cure it?", "It does not cure an infection. Cranberry products may help some women to have fewer of them. Water, pain relief and a proper assessment matter more once symptoms have started."),
+        ),
+    ),
+    S(
+        "urine-infection-older-man", topic="Urine infection in older men", ages=(66, 86), sex="m",
+        case="{name}, {age}, passes urine often, feels hot and is not quite himself.",
+        say=(
+            "My father, {age}, has burning urine and seems confused.",
+            "I am a man of {age}, and it burns when I pass water.",
+            "My husband has had fever and cloudy urine for {n} days.",
+            "My grandfather has a catheter and feels unwell.",
+        ),
+        ask=("Is it a urine infection?", "Can this wait until Monday?"), n=(2, 3),
+        facts=(
+            "Urine infections in men are less common and always need a medical check.",
+            "An enlarged prostate, stones or a catheter make infections more likely.",
+            "Sudden confusion in an older person can be the first sign of an infection.",
+        ),
+        advice=(
+            "Arrange to be seen today and bring a urine sample.",
+            "Drink regularly unless fluids are limited.",
+            "Note the temperature and when the symptoms began.",
+            "Keep the catheter bag below the bladder and the tube free of kinks.",
+            "Let someone stay with a person who is confused.",
+        ),
+        medicine=(
+            "Finish the antibiotic course, which is usually longer for men.",
+            "Tell the doctor about blood thinners and kidney disease before antibiotics.",
+        ),
+        warn=(
+            "See a doctor the same day about burning urine in a man.",
+            "Call emergency services for new confusion with fever, shivering or fast breathing.",
+            "Get urgent care if no urine can be passed.",
+        ),
+        follow=("A check of the prostate and kidneys often follows after the infection.",),
+        bad=(
+            "Old men are often confused, so let him sleep.",
+            "Being unable to pass urine saves work.",
+            "Shivering only calls for a second blanket.",
+            "Cloudy urine is caused by bad lighting.",
+        ),
+        talk=(
+            ("Why is he suddenly confused?", "Infection, fever, dehydration or new tablets can disturb the brain of an older person within hours. It usually improves with treatment, but he needs a medical check today."),
+        ),
+    ),
+    S(
+        "kidney-stone-pain", topic="Kidney stones", ages=(27, 62),
+        case="{name}, {age}, had waves of pain from the side to the groin last night.",
+        say=(
+            "I have waves of strong pain from my side to the groin.",
+            "I am {age} and passed a kidney stone {n} days ago.",
+            "My husband has a small kidney stone and was sent home.",
+            "I had two kidney stones and want to avoid a third.",
+        ),
+        ask=("Will the stone pass alone?", "What should I drink and eat?"),
+        facts=(
+            "Small stones often pass within days or weeks, while larger ones may need treatment.",
+            "The pain comes in waves as the urine tube squeezes the stone.",
+            "Drinking little and eating much salt favour new stones.",
+        ),
+        advice=(
+            "Drink enough for two to two and a half litres of urine a day.",
+            "Pass urine through a sieve and keep the stone for analysis.",
+            "Cut down on salt and very large portions of meat.",
+            "Eat normal amounts of calcium with meals.",
+            "Walk about between attacks.",
+        ),
+        medicine=(
+            "Use the pain relief that was prescribed; ask first if kidneys or stomach are weak.",
+            "Avoid high doses of vitamin C, which can form stones.",
+        ),
+        warn=(
+            "See a doctor if pain goes on or no stone has passed in two weeks.",
+            "Go to hospital for fever, shivering, vomiting or no urine.",
+            "Get urgent care for pain with a single kidney or in pregnancy.",
+        ),
+        follow=("A scan after some weeks confirms that the stone has gone.",),
+        bad=(
+            "Fever with a stone is just excitement.",
+            "Stop drinking and the pain will stop for good.",
+            "A stone can never block a kidney.",
+            "Strong men need no scan for this.",
+        ),
+        talk=(
+            ("Is beer good for washing it out?", "No, alcohol dries the body out afterwards and does not move stones. Water spread over the day is better, with a glass before bed and one at night if you wake."),
+        ),
+    ),
+    S(
+        "overactive-bladder-urgency", topic="Overactive bladder", ages=(45, 78),
+        case="{name}, {age}, has to hurry to the toilet and sometimes leaks on the way.",
+        say=(
+            "I have to run to the toilet all day and sometimes leak.",
+            "I am {age} and get up {n} times a night to pass urine.",
+            "My mother stays at home because she fears an accident.",
+            "I cannot hold my urine when I put the key in the door.",
+        ),
+        ask=("Can this be trained?", "Should I drink less?"), n=(3, 5),
+        facts=(
+            "In an overactive bladder the muscle squeezes before the bladder is full.",
+            "Caffeine, fizzy drinks and drinking late make urgency worse.",
+            "Bladder training and pelvic floor exercise help many people within weeks.",
+        ),
+        advice=(
+            "Keep a bladder diary for three days with drinks, times and leaks.",
+            "Wait a few minutes longer each week before going to the toilet.",
+            "Squeeze the pelvic floor when the urge comes, and breathe calmly.",
+            "Drink about one and a half litres, less in the evening and little coffee.",
+            "Prevent constipation, which presses on the bladder.",
+        ),
+        medicine=(
+            "Bladder tablets can cause dry mouth and confusion in older people, so review them.",
+            "Ask whether water tablets can be taken earlier in the day.",
+        ),
+        warn=(
+            "See a doctor about leaking that limits daily life or is new.",
+            "Get checked soon for blood in the urine, pain or fever.",
+            "Seek emergency care for numbness between the legs or sudden loss of control.",
+        ),
+        follow=("Training needs six to twelve weeks before its effect can be judged.",),
+        bad=(
+            "Leaking is the natural fate of every woman.",
+            "Stop drinking altogether and the matter is solved.",
+            "Pink urine comes from tight trousers.",
+            "Exercises for the pelvic floor are nonsense.",
+        ),
+        talk=(
+            ("How do I find the pelvic floor?", "Imagine that you are stopping wind or urine, and lift gently without holding your breath. Hold for a few seconds, relax fully, and repeat ten times. A physiotherapist can check."),
+        ),
+    ),
+    S(
+        "enlarged-prostate-night", topic="Enlarged prostate and broken nights", ages=(58, 80), sex="m",
+        case="{name}, {age}, gets up four times a night and has a weak stream.",
+        say=(
+            "I am {age}, and passing urine breaks my sleep {n} times a night.",
+            "My stream is weak, and I have to wait before it starts.",
+            "My father has a large prostate and took a cold remedy.",
+            "My bladder never feels empty.",
+        ),
+        ask=("Is it my prostate?", "Does this mean cancer?"), n=(3, 5),
+        facts=(
+            "A growing prostate presses on the urethra and is common after 60.",
+            "An enlarged prostate is not cancer, although both can occur in the same man.",
+            "Cold remedies and some allergy tablets can block the flow completely.",
+        ),
+        advice=(
+            "Drink less in the two hours before bed, and avoid evening alcohol.",
+            "Take time on the toilet, wait a moment and try again.",
+            "Keep a diary of drinks and visits for three days.",
+            "Treat constipation, since a full bowel makes things worse.",
+        ),
+        medicine=(
+            "Avoid decongestants and sedating antihistamines; ask a pharmacist for alternatives.",
+            "Prostate tablets may cause dizziness on standing, so get up slowly.",
+        ),
+        warn=(
+            "See a doctor about a weak stream or nights that are broken by urine.",
+            "Go to hospital at once if no urine comes despite a painful urge.",
+            "Get checked soon for blood in the urine, bone pain or weight loss.",
+        ),
+        follow=("The doctor may examine the prostate, test urine and discuss a blood test with its pros and cons.",),
+        bad=(
+            "All men go through this, so keep quiet.",
+            "Blood in the urine of men is meaningless.",
+            "A cold remedy is fine for any prostate.",
+            "Hold it in, and the bladder grows stronger.",
+        ),
+        talk=(
+            ("Does saw palmetto help?", "Good studies show little or no benefit. It is usually harmless, but it may affect bleeding, so mention it to your doctor. Medicines with proven effect are available if symptoms bother you."),
+        ),
+    ),
+    S(
+        "painful-periods-teen", topic="Painful periods in young women", ages=(14, 22), sex="f",
+        case="{name}, {age}, misses school one day each month because of cramps.",
+        say=(
+            "My periods hurt so much that I miss school.",
+            "My daughter, {age}, has strong cramps and vomits with her period.",
+            "I am {age} and pain starts {n} days before my period.",
+            "My cramps no longer respond to tablets.",
+        ),
+        ask=("Is this much pain normal?", "What helps against cramps?"), n=(2, 3),
+        facts=(
+            "Cramps come from the womb squeezing, and they often ease after the first days.",
+            "Pain that keeps someone from school or work deserves treatment.",
+            "Endometriosis can cause strong pain and is often found late.",
+        ),
+        advice=(
+            "Use a hot-water bottle wrapped in a towel on the lower belly.",
+            "Move gently, for instance with a walk or stretching.",
+            "Keep a diary of pain, bleeding and missed days.",
+            "Start pain relief early, at the first sign of cramps, as the packet says.",
+        ),
+        medicine=(
+            "Ibuprofen with food helps many; avoid it with asthma or stomach trouble unless a clinician agrees.",
+            "Hormonal treatment is an option that a doctor can explain.",
+        ),
+        warn=(
+            "See a doctor if pain keeps you from school or tablets do not help.",
+            "Get urgent care for sudden severe pain, fainting, or pain with a possible pregnancy.",
+            "Book a visit for pain during sex, or bleeding between periods.",
+        ),
+        follow=("Give a treatment three cycles, then review the diary together.",),
+        bad=(
+            "Girls just have to suffer through it.",
+            "Missing school every month is laziness.",
+            "Sudden pain with a late period means nothing.",
+            "Nothing on earth helps against cramps.",
+        ),
+        talk=(
+            ("Is the pill the only way?", "No, pain relief taken early, heat and exercise help many people. Hormonal methods are one option among several, and a doctor can explain which would suit you."),
+        ),
+    ),
+    S(
+        "missed-contraceptive-pill", topic="A missed contraceptive pill", ages=(17, 40), sex="f",
+        case="{name}, {age}, forgot two combined pills in the first week of her pack.",
+        say=(
+            "I forgot my contraceptive pill yesterday evening.",
+            "I am {age} and missed {n} pills in my first week.",
+            "I threw up an hour after taking my contraceptive pill.",
+            "My girlfriend missed her mini-pill by half a day.",
+        ),
+        ask=("Am I still protected?", "Is emergency contraception needed?"), n=(2, 3),
+        facts=(
+            "One late combined pill rarely matters, whereas two or more missed pills do.",
+            "Pills missed in the first week are the most likely to lead to pregnancy.",
+            "The time limit for progestogen-only pills is shorter and depends on the type.",
+        ),
+        advice=(
+            "Take the last missed pill now, also if that means two in one day.",
+            "Use condoms for the next seven days after two or more missed pills.",
+            "Read the leaflet for the rule of this type of pill.",
+            "Call a pharmacist today about emergency contraception if there was sex without protection.",
+        ),
+        medicine=(
+            "Some epilepsy tablets and herbal mood remedies weaken the pill; ask before combining them.",
+            "A pill that was vomited within three hours counts as missed.",
+        ),
+        warn=(
+            "Ask a pharmacist or clinic today, because emergency pills work best early.",
+            "Take a pregnancy test and see a clinician if the bleed does not come.",
+            "Get urgent care for calf swelling, chest pain or sudden bad headache on the pill.",
+        ),
+        follow=("If pills are often forgotten, a method that works for years may suit better.",),
+        bad=(
+            "Missed pills make no difference in the first week.",
+            "Nobody gets pregnant that quickly.",
+            "Herbal remedies can never weaken a pill.",
+            "Calf swelling on the pill is only heat.",
+        ),
+        talk=(
+            ("How long do emergency pills work?", "Depending on the type, up to three or five days after sex, and better the sooner they are taken. A copper coil within five days is the most reliable choice."),
+        ),
+    ),
+    S(
+        "menopause-hot-flushes", topic="Hot flushes in the menopause", ages=(46, 57), sex="f",
+        case="{name}, {age}, wakes drenched in sweat and is tired at work.",
+        say=(
+            "I am {age} and have hot flushes day and night.",
+            "I have not slept well for {n} months because of sweating.",
+            "My wife is in the menopause and feels low and irritable.",
+            "My periods stopped over a year ago, and now I bleed again.",
+        ),
+        ask=("Is hormone treatment safe?", "What helps without hormones?"),
+        facts=(
+            "Falling oestrogen disturbs the temperature control of the body and causes flushes.",
+            "Flushes last several years on average and slowly fade.",
+            "Bleeding after a year without periods always needs an examination.",
+        ),
+        advice=(
+            "Dress in layers, keep the bedroom cool and use a fan.",
+            "Cut down on alcohol, spicy food and hot drinks if they trigger flushes.",
+            "Exercise regularly, and strengthen muscles and bones.",
+            "Try cognitive behavioural techniques for sleep and flushes.",
+        ),
+        medicine=(
+            "Hormone treatment works best; benefits and risks depend on age and medical history.",
+            "Check herbal products with a pharmacist, as some interact with other tablets.",
+        ),
+        warn=(
+            "See a doctor if flushes disturb sleep, work or mood.",
+            "Get examined soon for any bleeding after the menopause.",
+            "Seek urgent help for chest pain, one-sided leg swelling or thoughts of self-harm.",
+        ),
+        follow=("After starting treatment, a review at three months and then yearly is usual.",),
+        bad=(
+            "Bleeding again at your age is a sign of youth.",
+            "Women simply have to sweat it out.",
+            "Low mood in the menopause is mere moodiness.",
+            "Herbal tablets are harmless in any amount.",
+        ),
+        talk=(
+            ("Do I still need contraception?", "Yes, usually until one year after the last period if you are over 50, or two years if younger. Hormone treatment for flushes does not prevent pregnancy."),
+        ),
+    ),
+    S(
+        "pregnancy-nausea", topic="Nausea in early pregnancy", ages=(21, 39), sex="f",
+        case="{name}, {age}, is nine weeks pregnant and feels sick all day.",
+        say=(
+            "I am nine weeks pregnant and feel sick all day.",
+            "I am pregnant and have vomited {n} times today.",
+            "My wife is pregnant and cannot stand any smell of food.",
+            "I am {age}, pregnant for the first time, and losing weight.",
+        ),
+        ask=("What can I eat?", "Is the baby getting enough?"), n=(3, 6),
+        facts=(
+            "Nausea affects most pregnant women and usually eases after three or four months.",
+            "Mild vomiting does not harm the baby.",
+            "Severe vomiting with weight loss needs treatment in a clinic.",
+        ),
+        advice=(
+            "Eat small dry snacks before getting up, and every two hours.",
+            "Drink cold fluids in small sips between meals.",
+            "Try ginger tea or biscuits, and avoid strong smells.",
+            "Rest, since tiredness makes nausea worse.",
+        ),
+        medicine=(
+            "Ask a doctor or midwife which anti-sickness tablets are suitable in pregnancy.",
+            "If vitamins make nausea worse, take folic acid alone and ask the midwife.",
+        ),
+        warn=(
+            "Call the midwife the same day if no fluid stays down for a day.",
+            "Get urgent care for dark urine, fainting, blood in vomit or belly pain.",
+            "See a clinician if you lose weight or vomit beyond 20 weeks.",
+        ),
+        follow=("A urine and weight check shows whether fluids by drip are needed.",),
+        bad=(
+            "Vomiting blood in pregnancy is quite common.",
+            "Eat three large meals and pull yourself together.",
+            "Pregnant women never dry out.",
+            "Dark urine is lovely proof of vitamins.",
+        ),
+        talk=(
+            ("Is ginger safe for the baby?", "Ginger in food, tea or biscuits is considered safe in normal amounts and helps some women. Ask your midwife before taking capsules, above all if you use blood thinners."),
+        ),
+    ),
+    S(
+        "pregnancy-fewer-movements", topic="Fewer movements of the baby in late pregnancy", ages=(22, 40), sex="f",
+        case="{name}, {age}, is 34 weeks pregnant and has felt the baby less since the morning.",
+        say=(
+            "I am 34 weeks pregnant and feel my baby less today.",
+            "I am {age} and my baby has not moved for {n} hours.",
+            "My wife is in her eighth month and the kicks have changed.",
+            "I am pregnant; my baby was lively yesterday and is quiet now.",
+        ),
+        ask=("Should I wait until tomorrow?", "Does a quiet baby just sleep?"),
+        facts=(
+            "Healthy babies keep moving until birth, and a clear change is a warning sign.",
+            "A baby's sleep usually lasts less than ninety minutes.",
+            "A home heartbeat device cannot show that a baby is well.",
+        ),
+        advice=(
+            "Call the maternity unit now, at any hour.",
+            "Lie on the left side and pay attention while help is arranged.",
+            "Do not rely on cold drinks or sugar to wake the baby.",
+            "Take the maternity notes along.",
+            "Get to know the usual pattern of movements from week 28.",
+        ),
+        medicine=(
+            "Mention any tablets or pain relief that were taken today.",
+            "Do not take anything new until the team has checked the baby.",
+        ),
+        warn=(
+            "Call the maternity unit straight away if movements are fewer or weaker.",
+            "Go in at once for bleeding, leaking fluid or strong belly pain.",
+            "Call again if movements slow down a second time, even after a normal check.",
+        ),
+        follow=("The team listens to the heartbeat, and may do a scan on the same day.",),
+        bad=(
+            "Babies stop moving before birth to save strength.",
+            "Wait two days and count again.",
+            "A quiet baby is a well-behaved baby.",
+            "Drink something sweet and go to bed.",
+        ),
+        talk=(
+            ("Am I bothering the midwives?", "No, they would much rather check a well baby than miss one in trouble. Call every time you are unsure; nobody will think that you are wasting their time."),
+        ),
+    ),
+    S(
+        "breastfeeding-mastitis", topic="Mastitis while breastfeeding", ages=(22, 40), sex="f",
+        case="{name}, {age}, breastfeeds her newborn and has a red, painful breast.",
+        say=(
+            "I breastfeed and part of my breast is red and sore.",
+            "I am {age}, and have had fever and a hard breast for {n} days.",
+            "My wife has a painful breast and wants to stop nursing.",
+            "I get blocked milk ducts again and again.",
+        ),
+        ask=("Can I go on breastfeeding?", "Do I need antibiotics?"), n=(2, 3),
+        facts=(
+            "Mastitis is an inflamed breast, often after milk has not drained well.",
+            "Milk from a breast with mastitis is safe for a healthy baby.",
+            "An abscess is a rare complication and feels like a lasting, tender lump.",
+        ),
+        advice=(
+            "Go on feeding as the baby wishes, without extra pumping.",
+            "Use cold packs after feeds for comfort.",
+            "Rest, drink and wear a bra that does not press.",
+            "Check the baby's position at the breast with a midwife.",
+            "Stroke gently towards the armpit and avoid hard massage.",
+        ),
+        medicine=(
+            "Paracetamol and ibuprofen are usually suitable while nursing; follow the packet.",
+            "If antibiotics are prescribed, finish them and go on feeding.",
+        ),
+        warn=(
+            "See a doctor if it is no better within a day or fever starts.",
+            "Get urgent care if you shiver, feel very ill or the redness spreads fast.",
+            "Have a lump examined that stays after the soreness has gone.",
+        ),
+        follow=("A nursing adviser can look at one feed and prevent the next blockage.",),
+        bad=(
+            "Wean the baby today and the fever disappears.",
+            "Press the lump as hard as you can.",
+            "High fever belongs to motherhood.",
+            "A lump in a nursing breast is never a problem.",
+        ),
+        talk=(
+            ("Does the antibiotic harm my baby?", "Doctors choose antibiotics that suit breastfeeding. The baby may have looser stools for some days. Tell the doctor if your baby was born early or is ill."),
+        ),
+    ),
+    S(
+        "vaginal-thrush", topic="Vaginal thrush", ages=(18, 45), sex="f",
+        case="{name}, {age}, has itching and a thick white discharge after antibiotics.",
+        say=(
+            "I have itching and white discharge after antibiotics.",
+            "I am {age} and have had thrush {n} times this year.",
+            "I am pregnant and itch a lot down below.",
+            "I bought a thrush cream, and the itch is still there.",
+        ),
+        ask=("Is it thrush?", "Does my partner need treatment?"), n=(3, 5),
+        facts=(
+            "Thrush is an overgrowth of yeast that is common after antibiotics.",
+            "Thrush is not a sexually transmitted infection.",
+            "Discharge with a strong smell points to another cause.",
+        ),
+        advice=(
+            "Wash with plain water and avoid scented products and douching.",
+            "Wear cotton underwear and loose clothes.",
+            "Use an antifungal cream or pessary as the packet says.",
+            "Keep sugar under control if there is diabetes.",
+        ),
+        medicine=(
+            "Antifungal tablets are not suitable in pregnancy; ask for a local treatment.",
+            "Creams can weaken condoms, so wait until treatment is over.",
+        ),
+        warn=(
+            "See a clinician for a first episode, in pregnancy, or before the age of 16.",
+            "Get checked if it returns four times a year or treatment fails.",
+            "Seek care soon for fever, belly pain, sores or foul-smelling discharge.",
+        ),
+        follow=("If it keeps returning, a swab and a sugar test are sensible.",),
+        bad=(
+            "Every itch down there is thrush, without exception.",
+            "Scented sprays wash it all away.",
+            "Sores in that place mean nothing.",
+            "Any tablet is fine in pregnancy.",
+        ),
+        talk=(
+            ("Does yoghurt help?", "There is no good proof that it cures thrush, and sugar in it may irritate the skin. Licensed antifungal creams work within days, so choose those, and be seen if they fail."),
+        ),
+    ),
+]
