@@ -13,7 +13,7 @@ MAX_MEAN_GAP = 0.05
 CAPITALS = frozenset(
     "I B12 C D BMI BPPV COPD CPAP CT ECG HIV IBS INR ISO LDL MRI RICE UV UVA UVB SPF TIA HbA1c GTN NSAID X Monday Tuesday "
     "Wednesday Thursday Friday Saturday Sunday January February March April May June July August September October "
-    "November December English Mediterranean Epley".split()
+    "November December Lyme English Mediterranean Epley".split()
 )
 CHINESE_LATIN = frozenset(("B12", "CT", "X", "HPV", "BMI", "SPF", "D", "C", "B", "LDL"))
 

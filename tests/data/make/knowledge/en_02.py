@@ -269,7 +269,7 @@ SCENARIOS = [
         ),
     ),
     S(
-        "palpitations-coffee", topic="Palpitations and caffeine", ages=(20, 45),
+        "palpitations-coffee", topic="Palpitations and caffeine", ages=(20, 45), heldout=True,
         case="{name}, {age}, feels an occasional thump in the chest on busy days with much coffee.",
         say=(
             "My heart skips a beat several times a day.",

@@ -462,7 +462,7 @@ SCENARIOS = [
         ),
     ),
     S(
-        "kidney-stone-pain", topic="Kidney stones", ages=(27, 62),
+        "kidney-stone-pain", topic="Kidney stones", ages=(27, 62), heldout=True,
         case="{name}, {age}, had waves of pain from the side to the groin last night.",
         say=(
             "I have waves of strong pain from my side to the groin.",
@@ -669,7 +669,7 @@ SCENARIOS = [
         ),
     ),
     S(
-        "menopause-hot-flushes", topic="Hot flushes in the menopause", ages=(46, 57), sex="f",
+        "menopause-hot-flushes", topic="Hot flushes in the menopause", ages=(46, 57), heldout=True, sex="f",
         case="{name}, {age}, wakes drenched in sweat and is tired at work.",
         say=(
             "I am {age} and have hot flushes day and night.",
