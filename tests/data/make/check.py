@@ -11,7 +11,7 @@ MAX_PAIR_GAP = 0.15
 MAX_MEAN_GAP = 0.05
 
 CAPITALS = frozenset(
-    "I B12 C D BMI BPPV COPD CPAP CT ECG HIV IBS INR ISO LDL MRI RICE UV UVA UVB SPF TIA HbA1c GTN NSAID X Monday Tuesday "
+    "I B1 B12 C D BMI BPPV COPD CPAP CT ECG HIV IBS INR ISO LDL MRI RICE UV UVA UVB SPF TIA HbA1c GTN NSAID X Monday Tuesday "
     "Wednesday Thursday Friday Saturday Sunday January February March April May June July August September October "
     "November December Lyme English Mediterranean Epley".split()
 )
