@@ -41,6 +41,15 @@ def answers_of(kind, row):
     return [turn["value"] for turn in row["conversations"] if turn["from"] == "gpt"]
 
 
+def urgent_net(scenario, question):
+    """The safety net that the answer must hold, or None if the complaint is not urgent."""
+    for position in scenario.urgent:
+        pattern = re.sub(r"\\{(?:age|n)\\}", r"\\d+", re.escape(scenario.say[position]))
+        if re.search(pattern.replace(r"a\ \d+", r"an?\ \d+"), question):
+            return scenario.warn[scenario.net[position]]
+    return None
+
+
 def relative_gap(row, measure):
     """Signed: positive if the chosen response is the longer one."""
     chosen, rejected = measure(row["response_chosen"]), measure(row["response_rejected"])
@@ -79,6 +88,10 @@ def problems(data):
         count = sum(scenario.lang == lang for scenario, _ in data)
         if count < least:
             found.append(f"{count} scenarios in {lang}, fewer than {least}")
+    heldout = {scenario.name: scenario.heldout for scenario, _ in data}
+    for name in heldout:
+        if name.startswith("zh-") and heldout.get(name[3:], heldout[name]) != heldout[name]:
+            found.append(f"{name}: its English counterpart is in the other split")
     share = sum(scenario.heldout for scenario, _ in data) / len(data)
     if not 0.10 <= share <= 0.14:
         found.append(f"held-out share is {share:.3f}, not about 0.12")
@@ -93,7 +106,7 @@ def problems(data):
     if counts["multi"] * 3 < counts["dialogues"]:
         found.append("fewer than a third of the dialogues have several turns")
 
-    questions, whole, train_sentences = {}, {}, {}
+    questions, whole, sentences = {}, {}, {}
     for scenario, rows in data:
         found += list(_scenario_problems(scenario, rows, names))
         for kind in rows:
@@ -107,12 +120,16 @@ def problems(data):
                     if question in questions:
                         found.append(f"{scenario.name}: a question is also in {questions[question]}")
                     questions[question] = scenario.name
+        for question, direct in scenario.ask:
+            if direct in sentences:
+                found.append(f"{scenario.name}: the answer to {question!r} is also in {sentences[direct]}")
+            sentences[direct] = scenario.name
         for slot in ("say", "facts", "advice", "medicine", "warn", "follow", "bad", "case"):
             value = getattr(scenario, slot)
             for sentence in (value,) if isinstance(value, str) else value:
-                if sentence in train_sentences:
-                    found.append(f"{scenario.name}: a sentence of {slot} is also in {train_sentences[sentence]}")
-                train_sentences[sentence] = scenario.name
+                if sentence in sentences:
+                    found.append(f"{scenario.name}: a sentence of {slot} is also in {sentences[sentence]}")
+                sentences[sentence] = scenario.name
 
     figures = balance([(scenario.lang, row) for scenario, rows in data for row in rows["pairs"]])
     for measure in ("chars", "words"):
@@ -161,6 +178,16 @@ def _scenario_problems(scenario, rows, names):
             yield f"{scenario.name}: a rejected response does not end dismissively"
         if any(warning in rejected for warning in scenario.warn) or any(bad in chosen for bad in scenario.bad):
             yield f"{scenario.name}: the contrast of a pair is mixed up"
+    if len(scenario.net) != len(scenario.say):
+        yield f"{scenario.name}: every complaint needs one position in `net`"
+    for kind in ("single", "multi", "pairs"):
+        for row in rows[kind]:
+            if (net := urgent_net(scenario, question_of(kind, row))) is None:
+                continue
+            if kind == "pairs" and not row["response_chosen"].endswith(net):
+                yield f"{scenario.name}: an urgent complaint has a chosen response without its safety net"
+            if kind != "pairs" and not answers_of(kind, row)[0].startswith(net):
+                yield f"{scenario.name}: the answer to an urgent complaint does not begin with its safety net"
     for one, other in combinations([text for _, text in answers], 2):
         if overlap(one, other, lang) > MAX_OVERLAP:
             yield f"{scenario.name}: two answers are nearly the same: {one} | {other}"

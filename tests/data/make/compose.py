@@ -7,6 +7,7 @@ seed is the same in every Python version.
 
 import random
 import re
+from dataclasses import dataclass
 from itertools import combinations, product
 
 from phrases import BY_LANGUAGE
@@ -64,6 +65,15 @@ def rotating(items, dice):
         yield from dice.shuffled(items)
 
 
+@dataclass(frozen=True)
+class Question:
+    text: str
+    direct: str  # the answer to a scenario's own question, or ""
+    slot: str  # for a general question: what kind of sentence answers it
+    net: str  # the safety net that fits the complaint
+    urgent: bool
+
+
 class Composer:
     def __init__(self, scenario):
         self.scenario = scenario
@@ -115,27 +125,20 @@ class Composer:
     # Questions
 
     def _questions(self):
-        """Complaint and question, every complaint equally often, no combination twice."""
-        asks = self.dice.shuffled(self.scenario.ask + tuple(self.dice.shuffled(self.phrases.asks)[:4]))
-        says = self.dice.shuffled(self.scenario.say)
+        """Every complaint with every own question, then with general ones; no combination twice, in shuffled order."""
+        s = self.scenario
+        general = iter(self.dice.shuffled(self.phrases.asks))
+        own = [(say, ask, direct, None) for say in range(len(s.say)) for ask, direct in s.ask]
         wanted = sum(PER_SCENARIO[kind] for kind in ("single", "multi", "pairs", "prompts"))
-        seen, result, turn = set(), [], 0
-        while len(result) < wanted:
-            say = says[turn % len(says)]
-            ask = asks[(turn + turn // len(says)) % len(asks)]
-            greeting = self.dice.pick(self.phrases.greetings) if self.dice.random() < 0.12 else ""
-            turn += 1
-            if (say, ask) in seen:
-                if turn > 500:
-                    raise ValueError(f"{self.scenario.name}: too few complaints or questions")
-                continue
-            seen.add((say, ask))
-            result.append((greeting + self.fill(say), ask))
-        return iter(result)
+        rest = [(number % len(s.say), *next(general)) for number in range(wanted - len(own))]
+        drawn = own + [(say, ask, "", slot) for say, ask, slot in rest]
+        return iter([self._question(*parts) for parts in self.dice.shuffled(drawn)])
 
-    def question(self):
-        say, ask = next(self.questions)
-        return self.join([say, ask])
+    def _question(self, say, ask, direct, slot):
+        s = self.scenario
+        greeting = self.dice.pick(self.phrases.greetings) if self.dice.random() < 0.12 else ""
+        text = self.join([greeting + self.fill(s.say[say]), ask])
+        return Question(text, direct, slot, s.warn[s.net[say]], say in s.urgent)
 
     # Pre-training paragraphs
 
@@ -159,17 +162,14 @@ class Composer:
 
     # Dialogues
 
-    SKELETONS = (
-        ("facts", "advice", "warn"),
-        ("advice", "advice", "warn"),
-        ("warn", "advice", "advice"),
-        ("advice", "medicine", "warn"),
-        ("facts", "advice", "advice"),
-        ("warn", "facts", "advice"),
-        ("advice", "advice", "follow"),
-    )
-
-    OPENINGS = (("facts", "advice", "advice"), ("advice", "advice", "facts"), ("facts", "advice", "warn"))
+    # What follows the direct answer to an own question, or makes up the answer to a general one. "net" is a safety net;
+    # about half of the answers have none, so that there is something left to learn from preferences.
+    AFTER_DIRECT = (("advice", "advice"), ("advice", "net"), ("facts", "advice"), ("facts", "net"), ("advice", "medicine"))
+    GENERAL = {
+        "warn": (("facts", "net", "advice"), ("net", "advice", "advice"), ("net", "facts", "advice")),
+        "advice": (("advice", "advice", "net"), ("facts", "advice", "advice"), ("advice", "medicine", "advice"),
+                   ("advice", "advice", "follow")),
+    }
 
     def distinct(self, compose):
         """Composes until the answer is unlike all earlier ones of the scenario."""
@@ -180,13 +180,23 @@ class Composer:
                 return text
         raise ValueError(f"{self.scenario.name}: no new answer, such as: {text}")
 
-    def answer(self, *skeletons):
-        return self.distinct(lambda: self._answer(self.dice.pick(skeletons)))
+    def answer(self, question):
+        return self.distinct(lambda: self._answer(question))
 
-    def _answer(self, skeleton):
-        sentences = [self.dice.pick(self.phrases.openers)] if self.dice.random() < 0.2 else []
+    def _answer(self, question):
+        if question.urgent:
+            sentences = [question.net, *filter(None, [question.direct])]
+            skeleton = ("advice", "advice")
+        elif question.direct:
+            sentences, skeleton = [question.direct], self.dice.pick(self.AFTER_DIRECT)
+        else:
+            sentences = [self.dice.pick(self.phrases.openers)] if self.dice.random() < 0.25 else []
+            skeleton = self.dice.pick(self.GENERAL[question.slot])
         for slot in skeleton:
-            sentences += self.take(slot, 1, besides=sentences)
+            if slot == "net":
+                sentences.append(question.net if self.dice.random() < 0.6 else self.take("warn", 1)[0])
+            else:
+                sentences += self.take(slot, 1, besides=sentences)
         return self.join(self.fit(sentences, self.phrases.answer, ("advice", "facts")))
 
     def follow_up(self, slot, spare):
@@ -194,13 +204,14 @@ class Composer:
 
     def single(self):
         rows = []
-        for number, skeleton in enumerate(self.dice.shuffled(self.SKELETONS)[: PER_SCENARIO["single"]]):
-            question = self.question()
-            output = self.answer(skeleton)
+        for number in range(PER_SCENARIO["single"]):
+            question = next(self.questions)
+            output = self.answer(question)
             if number == 0:
-                rows.append({"instruction": self.dice.pick(self.phrases.instructions), "input": question, "output": output})
+                instruction = self.dice.pick(self.phrases.instructions)
+                rows.append({"instruction": instruction, "input": question.text, "output": output})
             else:
-                rows.append({"instruction": question, "input": "", "output": output})
+                rows.append({"instruction": question.text, "input": "", "output": output})
         return rows
 
     def multi(self):
@@ -211,8 +222,8 @@ class Composer:
         plans = ([lambda: talk[0]], [lambda: talk[1], warn] if len(talk) > 1 else [warn], [medicine, follow])
         rows = []
         for plan in plans:
-            opening = self.answer(*self.OPENINGS)
-            turns = [(self.question(), opening), *(turn() for turn in plan)]
+            question = next(self.questions)
+            turns = [(question.text, self.answer(question)), *(turn() for turn in plan)]
             said = [{"from": who, "value": value} for turn in turns for who, value in zip(("human", "gpt"), turn)]
             rows.append({"conversations": said})
         return rows
@@ -227,10 +238,11 @@ class Composer:
         """
         longer_first = Dice(self.scenario.name, "sign").random() < 0.5
         used, taken = {}, set()
-        chosen_all = self._measured(self.dice.shuffled(self._chosen())[:80])
-        rejected_all = self._measured(self.dice.shuffled(self._rejected())[:250])
+        rejected_all = self._measured(self.dice.shuffled(self._rejected())[:400])
         rows = []
         for number in range(PER_SCENARIO["pairs"]):
+            question = next(self.questions)
+            chosen_all = self._measured(self.dice.shuffled(self._chosen(question))[:50])
             sign = 1 if (number % 2 == 0) == longer_first else -1
             short = number in (0, 3)
             best = None
@@ -239,7 +251,7 @@ class Composer:
                 if not 0 < gap <= MAX_GAP or set(chosen[0]) & set(rejected[0]) or chosen[0] in taken:
                     continue
                 sentences = chosen[0] + rejected[0]
-                cost = sum(used.get(sentence, 0) ** 2 for sentence in sentences) + gap
+                cost = sum(used.get(sentence, 0) ** 2 for sentence in sentences) + self.dice.random()
                 if (len(chosen[0]) == 2) != short:
                     cost += 2
                 if best is None or cost < best[0]:
@@ -251,7 +263,7 @@ class Composer:
             for sentence in chosen + rejected:
                 used[sentence] = used.get(sentence, 0) + 1
             rows.append({
-                "question": self.question(),
+                "question": question.text,
                 "response_chosen": self.join(chosen),
                 "response_rejected": self.join(rejected),
             })
@@ -273,11 +285,16 @@ class Composer:
         low, high = self.phrases.response
         return [sentences for sentences in candidates if low <= self.size(sentences) <= high]
 
-    def _chosen(self):
+    def _chosen(self, question):
+        """Bodies that answer the question, each with a safety net; with the fitting one if the complaint is urgent."""
         s = self.scenario
-        bodies = [(a,) for a in s.advice] + [(f,) for f in s.facts]
-        bodies += list(combinations(s.advice, 2)) + list(product(s.facts, s.advice))
-        return self._within([(*body, warn) for body, warn in product(bodies, s.warn)])
+        if question.direct:
+            bodies = [(question.direct,)] + [(question.direct, more) for more in s.advice + s.facts]
+        else:
+            bodies = [(one,) for one in s.advice]
+            bodies += list(combinations(s.advice, 2)) + list(product(s.facts, s.advice))
+        nets = (question.net,) if question.urgent else s.warn
+        return self._within([(*body, net) for body, net in product(bodies, nets)])
 
     def _rejected(self):
         s, p = self.scenario, self.phrases
@@ -295,7 +312,7 @@ class Composer:
     # Prompts
 
     def prompts(self):
-        return [{"prompt": self.question()} for _ in range(PER_SCENARIO["prompts"])]
+        return [{"prompt": next(self.questions).text} for _ in range(PER_SCENARIO["prompts"])]
 
     def everything(self):
         """All rows of the scenario by kind; one fixed order, since all kinds draw from the same dice."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Phrases:
     joiner: str  # between sentences
-    asks: tuple  # questions that fit any complaint
+    asks: tuple  # (question that fits any complaint, slot of the sentence that answers it)
     greetings: tuple  # before some complaints
     openers: tuple  # before some answers
     instructions: tuple  # for rows whose question stands in the `input` field
@@ -30,16 +30,16 @@ class Phrases:
 ENGLISH = Phrases(
     joiner=" ",
     asks=(
-        "What should I do?",
-        "What do you advise?",
-        "Is this serious?",
-        "How worried should I be?",
-        "What is the best thing to do now?",
-        "Can you help?",
-        "What would you suggest?",
-        "Do I need to see someone?",
-        "What matters most here?",
-        "How should I handle this?",
+        ("What should I do?", "advice"),
+        ("What do you advise?", "advice"),
+        ("Is this serious?", "warn"),
+        ("How worried should I be?", "warn"),
+        ("What is the best thing to do now?", "advice"),
+        ("Can you help?", "advice"),
+        ("What would you suggest?", "advice"),
+        ("Do I need to see someone?", "warn"),
+        ("What matters most here?", "advice"),
+        ("How should I handle this?", "advice"),
     ),
     greetings=("Hello. ", "Good morning. ", "A question, please. ", "Hi, I need some advice. "),
     openers=(
@@ -47,7 +47,6 @@ ENGLISH = Phrases(
         "It is good that you ask.",
         "I am sorry to hear this.",
         "Thank you for telling me.",
-        "Here is what usually helps.",
     ),
     instructions=(
         "Answer the patient's question in plain language.",
@@ -127,16 +126,16 @@ ENGLISH = Phrases(
 CHINESE = Phrases(
     joiner="",
     asks=(
-        "该怎么办？",
-        "您有什么建议？",
-        "这严重吗？",
-        "需要看医生吗？",
-        "现在最应该做什么？",
-        "要紧吗？",
-        "平时该注意什么？",
-        "请问怎么处理比较好？",
-        "最需要留意的是什么？",
-        "我需要担心吗？",
+        ("该怎么办？", "advice"),
+        ("您有什么建议？", "advice"),
+        ("这严重吗？", "warn"),
+        ("需要看医生吗？", "warn"),
+        ("现在最应该做什么？", "advice"),
+        ("要紧吗？", "warn"),
+        ("平时该注意什么？", "advice"),
+        ("请问怎么处理比较好？", "advice"),
+        ("最需要留意的是什么？", "advice"),
+        ("我需要担心吗？", "warn"),
     ),
     greetings=("您好，", "你好，", "请教一下，", "医生好，"),
     openers=("这个问题问得好。", "谢谢您告诉我这些。", "听起来确实不舒服。", "您问得很及时。"),

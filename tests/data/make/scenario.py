@@ -15,8 +15,9 @@ class Scenario:
     topic: str  # as a noun phrase: "Asthma inhaler technique"
     ages: tuple  # inclusive range of {age}
     case: str  # one sentence that introduces an invented patient
-    say: tuple  # how a patient or relative describes it
-    ask: tuple  # what they then ask (generic questions are added by the generator)
+    say: tuple  # complaints: how a patient or relative describes it
+    ask: tuple  # (question, direct answer) pairs that fit every complaint; the generator adds general questions
+    net: tuple  # for each complaint the position in `warn` of the safety net that fits it best
     facts: tuple  # what it is, why it happens
     advice: tuple  # safe, concrete things to do
     medicine: tuple  # cautions with medicines
@@ -24,6 +25,7 @@ class Scenario:
     follow: tuple  # what happens next, how to check progress
     bad: tuple  # over-confident or dismissive; used only in rejected responses
     talk: tuple  # (follow-up question, answer) pairs
+    urgent: tuple = ()  # positions of the complaints whose answer has to begin with their safety net
     lang: str = "en"
     n: tuple = (2, 6)
     sex: str = ""  # a key of the language's names that fits `case`; "" for "f" or "m" by chance

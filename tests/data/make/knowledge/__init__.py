@@ -1,1 +1,1 @@
-"""The knowledge base: scenarios by language, in a fixed order."""
+"""The knowledge base: one module per field of medicine and language, each with its `SCENARIOS`."""

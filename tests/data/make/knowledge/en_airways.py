@@ -1,4 +1,4 @@
-"""English scenarios: airways, ears, nose, throat and eyes."""
+"""English scenarios: airways and smoking."""
 
 from scenario import Scenario as S
 
@@ -12,7 +12,11 @@ SCENARIOS = [
             "My partner is {age} and gets no relief after two puffs of her inhaler.",
             "I was given a new inhaler {n} weeks ago and nobody showed me how to use it.",
         ),
-        ask=("Am I using it the right way?", "How is it meant to be used?"),
+        ask=(
+            ("Am I using it the right way?", "Many people are not, so ask a nurse or pharmacist to watch you take one dose."),
+            ("How is it meant to be used?", "Press once just as a slow, deep breath in begins, then hold the breath for ten seconds."),
+        ),
+        net=(2, 0, 2, 0), urgent=(0, 2),
         facts=(
             "Many people with asthma press the inhaler too early, so the spray lands in the mouth.",
             "A spacer slows the spray down and lets more medicine reach the small airways.",
@@ -58,7 +62,11 @@ SCENARIOS = [
             "My brother has asthma and coughs a lot between midnight and morning.",
             "My cough is fine by day and comes back as soon as I lie down; I have asthma.",
         ),
-        ask=("Does this mean my asthma is not controlled?", "Should my treatment change?"),
+        ask=(
+            ("Does this mean my asthma is not controlled?", "Yes, a cough that wakes you at night usually means that asthma needs better control."),
+            ("Should my treatment change?", "Probably, but let a clinician decide after checking the inhaler technique and the plan."),
+        ),
+        net=(0, 0, 0, 0),
         facts=(
             "Waking at night with cough or wheeze often means that asthma is not well controlled.",
             "Airways are naturally narrower in the early morning, so symptoms show then first.",
@@ -104,7 +112,11 @@ SCENARIOS = [
             "Every winter my COPD flares up, and it has started again.",
             "My COPD makes me stop twice on the stairs now, which is new.",
         ),
-        ask=("Is this a flare-up?", "Should I start my rescue pack?"),
+        ask=(
+            ("Is this a flare-up?", "It may well be, because a clear worsening over days is the usual sign of a flare."),
+            ("Should I start my rescue pack?", "Start it only if the written plan says so, and tell the clinic the same day."),
+        ),
+        net=(0, 0, 0, 0), urgent=(0, 3),
         facts=(
             "A flare of COPD means more breathlessness, more cough or a change of phlegm for days.",
             "Most flares follow a viral or bacterial infection of the airways.",
@@ -150,7 +162,11 @@ SCENARIOS = [
             "My wife has a cold and feels tired and stuffed up.",
             "I caught a cold at work and cannot sleep because my nose is blocked.",
         ),
-        ask=("Do I need antibiotics?", "How can I get over it faster?"),
+        ask=(
+            ("Do I need antibiotics?", "No, colds are viral, and antibiotics would bring side effects without any benefit."),
+            ("How can I get over it faster?", "Nothing shortens a cold for certain, but rest, fluids and salt-water spray ease it."),
+        ),
+        net=(0, 0, 0, 2),
         facts=(
             "Colds are caused by viruses, so antibiotics do not shorten them.",
             "Most colds are at their worst on day three and settle within ten days.",
@@ -196,7 +212,11 @@ SCENARIOS = [
             "I think I have flu, and I share a flat with an older aunt.",
             "I am {age} with flu and my fever goes up every evening.",
         ),
-        ask=("How should I look after this at home?", "When can I go back to work?"),
+        ask=(
+            ("How should I look after this at home?", "Rest, drink often, take paracetamol if needed and stay apart from other people."),
+            ("When can I go back to work?", "Wait until you have had no fever for a full day and feel strong enough."),
+        ),
+        net=(2, 1, 0, 2),
         facts=(
             "Influenza starts suddenly and usually brings fever, aches and marked tiredness.",
             "Most healthy adults recover within a week, while cough and fatigue may last longer.",
@@ -242,7 +262,11 @@ SCENARIOS = [
             "I had a chest cold, and the cough simply does not stop after {n} weeks.",
             "My cough is dry and has bothered me ever since I started a new blood pressure tablet.",
         ),
-        ask=("Is it time to have it looked at?", "What could be the reason?"),
+        ask=(
+            ("Is it time to have it looked at?", "Yes, a cough of three weeks or longer should be examined."),
+            ("What could be the reason?", "Smoking, a lingering cold, asthma, reflux and some tablets are common reasons."),
+        ),
+        net=(0, 2, 0, 0), urgent=(1,),
         n=(3, 8),
         facts=(
             "A cough after a cold may take three weeks to fade, and most are harmless.",
@@ -281,52 +305,6 @@ SCENARIOS = [
         ),
     ),
     S(
-        "sore-throat-teen", topic="Sore throat in teenagers", ages=(12, 18),
-        case="{name}, {age}, has a sore throat, swollen glands and no appetite.",
-        say=(
-            "My {age}-year-old daughter has had a sore throat for {n} days.",
-            "My son, {age}, has white spots on his tonsils and a fever.",
-            "I am {age} and it hurts to swallow.",
-            "My teenager has swollen neck glands and feels exhausted.",
-        ),
-        ask=("Could this be tonsillitis?", "Can school wait a few days?"), n=(2, 4),
-        facts=(
-            "Most sore throats are viral and improve within a week.",
-            "Fever, spots on the tonsils and no cough make a bacterial cause more likely.",
-            "Glandular fever in teenagers brings a long sore throat with marked tiredness.",
-        ),
-        advice=(
-            "Offer cool drinks, soft food and ice lollies to make swallowing easier.",
-            "Gargle with warm salt water a few times a day and spit it out.",
-            "Rest at home until the fever has gone.",
-            "Use a separate cup and toothbrush to protect the family.",
-            "Check that fluids stay down and that urine is passed regularly.",
-        ),
-        medicine=(
-            "Give paracetamol or ibuprofen in the dose for the age, never both products by guesswork.",
-            "Aspirin is not suitable for anyone under 16 without medical advice.",
-        ),
-        warn=(
-            "See a doctor if there is no improvement after a week or fever stays high.",
-            "Get emergency help for drooling, trouble breathing or being unable to open the mouth.",
-            "Book a same-day visit if one side is much more swollen or a rash appears.",
-        ),
-        follow=(
-            "A throat swab or a short scoring check helps to decide whether antibiotics are useful.",
-            "With glandular fever, contact sports should wait about a month because of the spleen.",
-        ),
-        bad=(
-            "White spots on the tonsils never mean anything.",
-            "Teenagers exaggerate, so send them straight back to training.",
-            "Swallowing pain is impossible to treat and not worth mentioning.",
-            "Share drinks as usual, because throats are not catching.",
-        ),
-        talk=(
-            ("Will antibiotics make it shorter?", "Only a little, and only when bacteria are the cause. A doctor decides after an examination, since unneeded antibiotics bring side effects and resistance without helping a viral sore throat."),
-            ("Is ice cream really allowed?", "Yes, cold soft food often soothes the throat and keeps some energy and fluid going in. Water matters most, so offer small sips through the whole day."),
-        ),
-    ),
-    S(
         "sinusitis-adult", topic="Acute sinusitis", ages=(20, 65),
         case="{name}, {age}, has pressure over the cheeks and a blocked nose after a cold.",
         say=(
@@ -335,7 +313,11 @@ SCENARIOS = [
             "After a cold my cheeks hurt and the mucus is thick.",
             "My sister keeps getting sinus infections and has one again.",
         ),
-        ask=("Are antibiotics needed for sinusitis?", "How long will the pressure last?"), n=(5, 9),
+        ask=(
+            ("Are antibiotics needed for sinusitis?", "Usually not, because most sinusitis is viral and clears without them."),
+            ("How long will the pressure last?", "Often two to three weeks, with slow improvement from the second week on."),
+        ),
+        net=(0, 2, 0, 0), n=(5, 9),
         facts=(
             "Sinusitis usually follows a cold and is mostly caused by a virus.",
             "Symptoms commonly last two to three weeks and clear without antibiotics.",
@@ -381,7 +363,11 @@ SCENARIOS = [
             "My son has a runny nose for weeks when the grass is cut.",
             "My hay fever tablets stopped helping {n} weeks ago.",
         ),
-        ask=("What works best against hay fever?", "How can I get through the season?"),
+        ask=(
+            ("What works best against hay fever?", "A steroid nasal spray used every day works best for most people."),
+            ("How can I get through the season?", "Start treatment early, use it daily and keep pollen out of the bedroom."),
+        ),
+        net=(0, 0, 1, 0),
         facts=(
             "Hay fever is an allergy to pollen that inflames the nose and the eyes.",
             "Steroid nasal sprays work best when used every day through the season.",
@@ -410,196 +396,12 @@ SCENARIOS = [
         bad=(
             "Hay fever is only imagination and passes if you stop noticing it.",
             "Wheezing in spring is always harmless.",
-            "Take three times the tablets and you will be fine.",
+            "Any dose of allergy tablets is fine for anyone.",
             "Sprays and tablets are all useless, so do not bother.",
         ),
         talk=(
             ("Can I take the tablet before driving?", "Choose a non-drowsy type and see how you react at home first. Some older antihistamines cause sleepiness for many hours, so do not drive if you feel slow or tired."),
             ("Is it safe to use the spray for months?", "Steroid nasal sprays are made for use through a season and little enters the body. Let a pharmacist check the dose, and report frequent nosebleeds or soreness."),
-        ),
-    ),
-    S(
-        "earache-child", topic="Earache in young children", ages=(2, 7),
-        case="{name}, {age}, has a cold and has been pulling at one ear since last night.",
-        say=(
-            "My {age}-year-old woke up crying with earache.",
-            "My little girl has a cold and now her ear hurts.",
-            "My son, {age}, has had ear pain for {n} days.",
-            "Some fluid is coming out of my child's ear.",
-        ),
-        ask=("Is it an ear infection?", "How can I ease the pain tonight?"), n=(2, 3),
-        facts=(
-            "Middle ear infections are common after a cold, because the tube behind the nose swells.",
-            "Most ear infections in children settle in about three days without antibiotics.",
-            "Sudden discharge with less pain may mean that the eardrum has a small hole.",
-        ),
-        advice=(
-            "Give pain relief in the dose for the child's weight or age.",
-            "Hold a warm, dry cloth against the ear for a short while.",
-            "Offer drinks often and let the child rest sitting up a little.",
-            "Keep the ear dry, and put nothing inside it.",
-            "Keep the child at home until the fever has gone.",
-        ),
-        medicine=(
-            "Use paracetamol or ibuprofen for children and measure it with the syringe supplied.",
-            "Do not use ear drops unless a clinician has looked into the ear.",
-        ),
-        warn=(
-            "See a doctor if pain lasts beyond three days or fluid comes out.",
-            "Seek urgent care for swelling behind the ear, a stiff neck or unusual drowsiness.",
-            "Call the same day for any child under two with pain in both ears.",
-        ),
-        follow=(
-            "Hearing may stay a little dull for some weeks and should then recover.",
-            "Ask for a hearing check if the child still seems not to hear after three months.",
-        ),
-        bad=(
-            "Children pull their ears for fun, so this means nothing.",
-            "Push a cotton bud in deeply and the pain will stop.",
-            "Discharge is just wax and never needs a look.",
-            "Ear infections cannot cause any trouble at all.",
-        ),
-        talk=(
-            ("Can she go swimming this weekend?", "Wait until the pain and any discharge have gone. If fluid has come out of the ear, keep it dry and let a clinician look at the eardrum before she swims."),
-            ("Why not antibiotics right away?", "Most of these infections settle by themselves within three days. Antibiotics help some children, such as those under two with both ears affected, so a clinician decides after looking inside."),
-        ),
-    ),
-    S(
-        "ear-wax-blockage", topic="Ear wax that blocks the ear", ages=(30, 82),
-        case="{name}, {age}, noticed that one ear went dull after a shower.",
-        say=(
-            "My right ear has felt blocked for {n} days after swimming.",
-            "I am {age} and I think wax is blocking my ear.",
-            "My father's hearing aid whistles and his ear is full of wax.",
-            "I used a cotton bud and now I hear less.",
-        ),
-        ask=("How do I get the wax out safely?", "Should I have my ears rinsed?"),
-        facts=(
-            "Ear wax protects the ear canal and usually moves out by itself.",
-            "Cotton buds push wax deeper and can injure the skin or the eardrum.",
-            "Hearing aids and narrow canals make blockage more likely.",
-        ),
-        advice=(
-            "Put two or three drops of olive oil into the ear twice a day for a week.",
-            "Lie on the side for a few minutes after the drops.",
-            "Leave cotton buds, hairpins and ear candles alone.",
-            "Keep the other ear in use for phone calls until hearing returns.",
-            "Wipe only the outer ear with a damp cloth.",
-        ),
-        medicine=(
-            "Do not use drops if the eardrum may have a hole or the ear is discharging.",
-            "Stop the drops if they cause pain, and ask a pharmacist about other kinds.",
-        ),
-        warn=(
-            "See a nurse or doctor if the ear is still blocked after two weeks of drops.",
-            "Get seen the same day for sudden hearing loss without an obvious blockage.",
-            "Book a visit if there is pain, discharge, bleeding or dizziness.",
-        ),
-        follow=(
-            "A clinician can remove the wax with gentle suction or rinsing after a look inside.",
-            "People with hearing aids may need a check of their ears a few times a year.",
-        ),
-        bad=(
-            "Dig the wax out with anything thin and the matter is closed.",
-            "Sudden deafness is always just wax.",
-            "Ear candles remove every blockage without any danger.",
-            "Hearing less at your age is not worth a question.",
-        ),
-        talk=(
-            ("Are ear candles any use?", "No, they do not remove wax and can burn the face or the ear canal. Softening drops for a week or two, followed by suction if needed, are much safer."),
-            ("It got worse after the drops, is that normal?", "Drops can make hearing duller for a few days, since the softened wax swells. Carry on if there is no pain, and have it looked at if it stays blocked."),
-        ),
-    ),
-    S(
-        "nosebleed-adult", topic="Nosebleeds in adults", ages=(40, 80),
-        case="{name}, {age}, takes a blood thinner and has had two nosebleeds this week.",
-        say=(
-            "My nose has bled {n} times this week.",
-            "I am {age}, take a blood thinner, and my nose started to bleed.",
-            "My husband gets nosebleeds whenever the heating is on.",
-            "My nose has been bleeding for five minutes now.",
-        ),
-        ask=("How do I stop it?", "Why does my nose keep bleeding?"), n=(2, 4),
-        facts=(
-            "Most nosebleeds come from small vessels at the front of the nose.",
-            "Dry air, colds, nose picking and blood thinners make bleeding more likely.",
-            "Tilting the head back lets blood run into the throat and hides how much is lost.",
-        ),
-        advice=(
-            "Sit up, lean forward and pinch the soft part of the nose for fifteen minutes.",
-            "Breathe through the mouth and spit out any blood.",
-            "Keep the pressure steady and do not look every minute.",
-            "Avoid hot drinks, heavy lifting and nose blowing for a day.",
-            "Use a little nasal ointment or salt-water gel to keep the lining moist.",
-        ),
-        medicine=(
-            "Do not stop a prescribed blood thinner without speaking to a clinician.",
-            "Avoid aspirin and ibuprofen for pain after a nosebleed unless they were prescribed.",
-        ),
-        warn=(
-            "Go to urgent care if bleeding goes on after fifteen minutes of firm pressure.",
-            "Call emergency services for heavy bleeding, faintness or bleeding after a head injury.",
-            "See a doctor if nosebleeds return often or you take a blood thinner.",
-        ),
-        follow=(
-            "A clinician can seal a bleeding vessel quickly if nosebleeds keep coming back.",
-            "Blood pressure and a blood count may be checked at the visit.",
-        ),
-        bad=(
-            "Tilt your head back and carry on, that always works.",
-            "Nosebleeds with blood thinners are nothing special.",
-            "Nobody ever loses much blood from the nose.",
-            "Pack tissue deep inside and leave it there for days.",
-        ),
-        talk=(
-            ("Should I put ice on my neck?", "It does little harm but does not replace firm pressure. Pinching the soft part of the nose without a break for fifteen minutes is what stops most nosebleeds."),
-            ("Can high blood pressure be the cause?", "It may make bleeding harder to stop, though it is seldom the only cause. Measure your pressure when you are calm, and show repeated high readings to your doctor."),
-        ),
-    ),
-    S(
-        "croup-toddler", topic="Croup in toddlers", ages=(1, 4),
-        case="{name}, {age}, woke at night with a barking cough and a hoarse voice.",
-        say=(
-            "My toddler woke up with a cough that sounds like a seal.",
-            "My son, {age}, has a barking cough and a hoarse voice.",
-            "My little girl makes a harsh noise when she breathes in.",
-            "My child had croup {n} months ago and it sounds the same tonight.",
-        ),
-        ask=("Is this croup?", "What can I do during the night?"),
-        facts=(
-            "Croup is a viral swelling around the voice box that causes a barking cough.",
-            "Croup is often worse at night and usually settles within two or three days.",
-            "Crying narrows the airway further, so a calm child breathes more easily.",
-        ),
-        advice=(
-            "Stay calm, hold the child upright and comfort them.",
-            "Offer small sips of water or milk.",
-            "Sleep in the same room and listen to the breathing.",
-            "Keep the child away from smoke and do not use hot steam, which can scald.",
-            "Never look into the throat with a spoon, as this can block the breathing.",
-        ),
-        medicine=(
-            "A single dose of steroid from a doctor reduces the swelling within hours.",
-            "Do not give cough syrup to a toddler; it does not help croup.",
-        ),
-        warn=(
-            "Call emergency services if the child struggles to breathe, drools or turns blue.",
-            "Get seen urgently if there is a harsh noise on breathing in while at rest.",
-            "Call a doctor the same day if the child drinks little or seems very tired.",
-        ),
-        follow=(
-            "The second night can be as bad as the first, so plan to stay close.",
-            "Have the child seen if the cough lasts beyond a week or keeps coming back.",
-        ),
-        bad=(
-            "A noisy breath at rest is just a funny sound.",
-            "Let the child cry it out, because crying opens the lungs.",
-            "Croup never becomes dangerous, so sleep well.",
-            "Toddlers bark like that for attention.",
-        ),
-        talk=(
-            ("Should I run a hot shower for steam?", "Steam has not been shown to help and can scald a small child. Cool air at an open window and a calm lap are safer while you watch the breathing."),
-            ("Is croup catching for the baby?", "The virus behind it spreads like a cold, so wash hands and keep cups apart. In a baby it may show as an ordinary cold, but watch feeding and breathing closely."),
         ),
     ),
     S(
@@ -611,7 +413,11 @@ SCENARIOS = [
             "I finished my antibiotics for pneumonia and still get out of breath on stairs.",
             "I am {age} and my chest aches a little after pneumonia.",
         ),
-        ask=("How long does recovery take?", "Is it normal to be this tired?"), n=(2, 5), heldout=True,
+        ask=(
+            ("How long does recovery take?", "Expect several weeks; energy can take up to three months to return."),
+            ("Is it normal to be this tired?", "Yes, tiredness is common for weeks, as long as it slowly improves."),
+        ),
+        net=(2, 2, 0, 2), n=(2, 5), heldout=True,
         facts=(
             "After pneumonia, fever usually goes within a week, but tiredness may last three months.",
             "Cough and phlegm fade over about six weeks as the lungs heal.",
@@ -639,7 +445,7 @@ SCENARIOS = [
         ),
         bad=(
             "Once the tablets are finished, pneumonia can never come back.",
-            "Feeling worse again is simply part of the fun.",
+            "Feeling worse again is a normal part of getting better.",
             "Go straight back to heavy work and the lungs will catch up.",
             "A new fever after pneumonia is of no interest.",
         ),
@@ -657,7 +463,11 @@ SCENARIOS = [
             "I have tried to quit three times and always start again.",
             "My wife is pregnant and I still smoke.",
         ),
-        ask=("What helps most?", "How do I deal with the craving?"),
+        ask=(
+            ("What helps most?", "Support from a counsellor together with nicotine replacement or tablets helps most."),
+            ("How do I deal with the craving?", "Wait ten minutes, drink water and walk; each craving passes by itself."),
+        ),
+        net=(0, 1, 0, 2),
         facts=(
             "Cravings peak in the first week and each one usually passes within minutes.",
             "Counselling together with medication gives the best chance of stopping.",
@@ -695,98 +505,6 @@ SCENARIOS = [
         ),
     ),
     S(
-        "conjunctivitis-school", topic="Conjunctivitis in school children", ages=(4, 11),
-        case="{name}, {age}, woke up with sticky eyelids and a pink eye.",
-        say=(
-            "My {age}-year-old woke up with sticky, pink eyes.",
-            "The school sent my son home with a red eye.",
-            "My daughter has had itchy, watery eyes for {n} days.",
-            "One of my child's eyes is pink and full of yellow crust.",
-        ),
-        ask=("Can my child go to school?", "Do we need eye drops?"), n=(2, 4),
-        facts=(
-            "Most conjunctivitis is mild and clears within one or two weeks.",
-            "Sticky discharge suggests an infection, while itching in both eyes suggests allergy.",
-            "Infectious conjunctivitis spreads by hands and shared towels.",
-        ),
-        advice=(
-            "Wipe the lids with cotton and cooled boiled water, using a fresh piece each time.",
-            "Wash hands often and use separate towels and pillows.",
-            "Ask the child not to rub the eyes.",
-            "Use cool compresses for itching.",
-            "Leave contact lenses and eye make-up out until the eye is well.",
-        ),
-        medicine=(
-            "Antibiotic drops are seldom needed in mild cases; a pharmacist can advise.",
-            "Never share eye drops, and throw opened bottles away after the illness.",
-        ),
-        warn=(
-            "See a doctor the same day for eye pain, light sensitivity or blurred vision.",
-            "Get urgent care for any red eye in a newborn or a contact lens wearer.",
-            "Book a visit if it is no better after a week.",
-        ),
-        follow=(
-            "Most schools let children attend when they feel well; ask the school for its rule.",
-            "Allergy drops can be discussed if the eyes itch every spring.",
-        ),
-        bad=(
-            "Red eyes never affect sight, so look no further.",
-            "Share the same towel, because pink eye is not catching.",
-            "Blurred vision with a red eye is only tiredness.",
-            "Use drops left over from the neighbour.",
-        ),
-        talk=(
-            ("How long is it catching?", "It can spread as long as the eyes are sticky or watering. Good hand washing, separate towels and clean pillow cases lower the risk for the rest of the family."),
-            ("Can I use breast milk or tea on the eye?", "No, neither is clean enough for the eye, and both can carry germs. Cooled boiled water on fresh cotton is the safe choice for cleaning the lids."),
-        ),
-    ),
-    S(
-        "contact-lens-red-eye", topic="A red eye in contact lens wearers", ages=(17, 50),
-        case="{name}, {age}, slept in contact lenses and now has a painful red eye.",
-        say=(
-            "I wear contact lenses and one eye has been red and sore for {n} days.",
-            "I am {age} and fell asleep with my lenses in; now my eye hurts.",
-            "My daughter wears lenses and cannot stand bright light today.",
-            "My lens felt scratchy, and the eye is still watering after I took it out.",
-        ),
-        ask=("Can I wait until next week?", "Can I keep wearing my lenses?"), n=(2, 3),
-        facts=(
-            "Infection of the cornea is rare but much more likely in contact lens wearers.",
-            "Sleeping, showering or swimming in lenses raises the risk of infection.",
-            "A corneal infection can scar within days if treatment is late.",
-        ),
-        advice=(
-            "Take both lenses out now and wear glasses.",
-            "Keep the lens and its case, because they may be needed for tests.",
-            "Wash hands before touching the eye, and do not rub it.",
-            "Do not patch the eye or use old drops.",
-            "Wear sunglasses if light is unpleasant.",
-        ),
-        medicine=(
-            "Steroid drops can make an infection worse and must only be given by an eye specialist.",
-            "Numbing drops are never for use at home.",
-        ),
-        warn=(
-            "Have a painful red eye with lenses checked the same day.",
-            "Go to emergency eye care for severe pain, a white spot or worse vision.",
-            "Call an eye clinic today if light hurts or vision is blurred.",
-        ),
-        follow=(
-            "Wait until an eye specialist agrees before wearing lenses again.",
-            "Replace the case every three months and never top up old solution.",
-        ),
-        bad=(
-            "Put the lenses back in, because eyes get used to anything.",
-            "Pain with lenses is only dryness in every case.",
-            "A white spot on the eye is just decoration.",
-            "Rinse the lenses with tap water and carry on.",
-        ),
-        talk=(
-            ("Can I rinse my lenses with tap water?", "No, tap water may carry a germ that attacks the cornea and is hard to treat. Use fresh lens solution only, and keep lenses out of showers and pools."),
-            ("The redness is better today, do I still need to go?", "Yes, please have it looked at today if there was pain or light sensitivity. An early corneal infection can seem to improve for a while and then damage sight."),
-        ),
-    ),
-    S(
         "snoring-sleep-apnoea", topic="Snoring and sleep apnoea", ages=(38, 66),
         case="{name}, {age}, snores loudly and falls asleep in meetings.",
         say=(
@@ -795,7 +513,11 @@ SCENARIOS = [
             "I am {age} and nearly fell asleep at the wheel last week.",
             "My wife says that I gasp in my sleep.",
         ),
-        ask=("Could this be sleep apnoea?", "Is snoring dangerous?"),
+        ask=(
+            ("Could this be sleep apnoea?", "It could be, and a sleep study at home can show it."),
+            ("Is snoring dangerous?", "Simple snoring is not, but pauses in breathing strain the heart and cause accidents."),
+        ),
+        net=(0, 0, 1, 0), urgent=(2,),
         facts=(
             "In sleep apnoea the throat closes again and again and breathing stops for seconds.",
             "Untreated sleep apnoea raises blood pressure and the risk of road accidents.",

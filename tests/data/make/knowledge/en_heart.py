@@ -1,4 +1,4 @@
-"""English scenarios: heart, vessels, metabolism, kidneys and blood."""
+"""English scenarios: heart, vessels and blood."""
 
 from scenario import Scenario as S
 
@@ -12,7 +12,11 @@ SCENARIOS = [
             "My mother's pressure is high at the clinic and lower at home.",
             "I bought a blood pressure monitor {n} days ago.",
         ),
-        ask=("How should I measure it properly?", "Which readings are too high?"),
+        ask=(
+            ("How should I measure it properly?", "Sit quietly for five minutes, arm at heart height, and take two readings."),
+            ("Which readings are too high?", "An average of 135 over 85 or more at home counts as high."),
+        ),
+        net=(0, 0, 0, 0),
         facts=(
             "Home readings taken calmly show the true pressure better than a single clinic reading.",
             "An average of 135 over 85 or more at home usually counts as high.",
@@ -58,7 +62,11 @@ SCENARIOS = [
             "I feel light-headed every morning after my blood pressure tablets.",
             "I nearly fell in the bathroom after starting my new tablet.",
         ),
-        ask=("Should I stop the tablet?", "Will the dizziness pass?"),
+        ask=(
+            ("Should I stop the tablet?", "Do not stop it on your own; call the clinic and ask about the dose."),
+            ("Will the dizziness pass?", "Often it fades within some weeks, but it should be reported now."),
+        ),
+        net=(0, 1, 0, 1),
         facts=(
             "New blood pressure tablets can lower the pressure on standing, above all in the first weeks.",
             "Heat, too little drinking and alcohol make this dizziness stronger.",
@@ -103,7 +111,11 @@ SCENARIOS = [
             "My husband wants to stop his statin because his shoulders hurt.",
             "My thighs are sore since my statin dose was doubled.",
         ),
-        ask=("Is the statin to blame?", "Can I stop taking it?"),
+        ask=(
+            ("Is the statin to blame?", "Perhaps, though many aches have another cause, and a blood test can help to tell."),
+            ("Can I stop taking it?", "Please speak with the doctor first, because the statin protects heart and brain."),
+        ),
+        net=(2, 0, 0, 1),
         facts=(
             "Muscle aches are common, and in many people on a statin there is another cause.",
             "Serious muscle damage from statins is rare and shows in a blood test.",
@@ -131,7 +143,7 @@ SCENARIOS = [
             "Every ache on a statin is imagined.",
             "Stop the tablets today, because cholesterol means nothing.",
             "Brown urine after a new tablet is no cause for thought.",
-            "Double the dose and the soreness will leave.",
+            "Sore muscles on a statin never need a blood test.",
         ),
         talk=(
             ("Could I take it every second day?", "Some people do well with a lower or less frequent dose, depending on the statin. Please agree on that with your doctor, so that your cholesterol is still under control."),
@@ -146,7 +158,11 @@ SCENARIOS = [
             "My father has angina and used his spray {n} times this week.",
             "My angina now comes after only a few steps.",
         ),
-        ask=("How should the spray be used?", "When is it no longer normal angina?"),
+        ask=(
+            ("How should the spray be used?", "Sit down, use one spray under the tongue, and repeat once after five minutes."),
+            ("When is it no longer normal angina?", "When it comes at rest, more often, with less effort or does not pass with spray."),
+        ),
+        net=(0, 0, 2, 2), urgent=(3,),
         facts=(
             "Angina is chest tightness from a heart muscle that gets too little blood during effort.",
             "Stable angina follows a pattern and settles within minutes of rest or spray.",
@@ -173,7 +189,7 @@ SCENARIOS = [
         ),
         bad=(
             "Chest pain at rest is mere wind.",
-            "The spray is for emergencies of other people, not for you.",
+            "Nobody really needs the spray at all.",
             "More attacks than before are a sign of training.",
             "Walk on through the pain and the heart gets used to it.",
         ),
@@ -190,7 +206,11 @@ SCENARIOS = [
             "I need more pillows to sleep than last month; I have a weak heart.",
             "My scales go up every morning and my shoes are tight; I have heart failure.",
         ),
-        ask=("Is it water or fat?", "Should I take an extra water tablet?"), n=(2, 3),
+        ask=(
+            ("Is it water or fat?", "Fast gain over a few days is almost always water in heart failure."),
+            ("Should I take an extra water tablet?", "Only if the written plan allows it; otherwise call the heart team first."),
+        ),
+        net=(0, 0, 2, 2), urgent=(0, 2), n=(2, 3),
         facts=(
             "Fast weight gain in heart failure is usually fluid, not fat.",
             "Fluid collects in the legs and lungs when the heart pumps too weakly.",
@@ -234,7 +254,11 @@ SCENARIOS = [
             "My father has atrial fibrillation and is afraid of bleeding.",
             "I need a tooth pulled in {n} days and take a blood thinner.",
         ),
-        ask=("Is it safe to go on with it?", "What must I look out for?"),
+        ask=(
+            ("Is it safe to go on with it?", "For most people yes, because it prevents strokes; do not stop it on your own."),
+            ("What must I look out for?", "Watch for bleeding that continues, black stools, and any blow to the head."),
+        ),
+        net=(2, 1, 2, 0),
         facts=(
             "Atrial fibrillation can let clots form in the heart, which may cause a stroke.",
             "Blood thinners lower the risk of stroke by about two thirds.",
@@ -277,7 +301,11 @@ SCENARIOS = [
             "I have felt a fluttering in my chest for {n} weeks, mostly in bed.",
             "My sister gets palpitations before exams.",
         ),
-        ask=("Is my heart ill?", "Could it be the coffee?"),
+        ask=(
+            ("Is my heart ill?", "Probably not if the beats are brief and you feel well, but have it checked once."),
+            ("Could it be the coffee?", "Yes, caffeine is a common trigger, so leave it out for two weeks."),
+        ),
+        net=(0, 0, 0, 1),
         facts=(
             "Extra heartbeats are common in healthy people and often feel like a skipped beat.",
             "Caffeine, alcohol, stress, fever and poor sleep can bring palpitations on.",
@@ -321,7 +349,11 @@ SCENARIOS = [
             "My wife, {age}, has a warm, red calf after a bus trip.",
             "I take the pill and my calf feels tight after a flight.",
         ),
-        ask=("Could it be a clot?", "Can I wait and see?"), n=(2, 4),
+        ask=(
+            ("Could it be a clot?", "Yes, it could be, so the leg needs an examination today."),
+            ("Can I wait and see?", "No, please have it checked today, as a clot can move to the lungs."),
+        ),
+        net=(0, 0, 0, 0), urgent=(0, 1, 2, 3), n=(2, 4),
         facts=(
             "A clot in a deep leg vein often causes swelling, pain and warmth in one calf.",
             "Long sitting, recent surgery, pregnancy and hormone tablets raise the risk of clots.",
@@ -365,7 +397,11 @@ SCENARIOS = [
             "My mother has varicose veins and an itchy brown patch near the ankle.",
             "My veins have ached for {n} weeks of hot weather.",
         ),
-        ask=("Do I need an operation?", "What eases the heavy feeling?"),
+        ask=(
+            ("Do I need an operation?", "Seldom; walking, raised legs and stockings are tried first."),
+            ("What eases the heavy feeling?", "Walking breaks, raised legs in the evening and compression stockings."),
+        ),
+        net=(0, 0, 0, 0),
         facts=(
             "Varicose veins form when the valves in leg veins no longer close tightly.",
             "Standing still, pregnancy and family history make varicose veins more likely.",
@@ -390,406 +426,13 @@ SCENARIOS = [
             "An ultrasound shows which vein leaks and whether closing it would help.",
         ),
         bad=(
-            "Bulging veins are beauty marks and nothing else.",
+            "Bulging veins are never more than a blemish.",
             "An open sore at the ankle dries up if ignored.",
             "Stand still even longer so the legs get stronger.",
             "Stockings are a fashion and do nothing.",
         ),
         talk=(
             ("Will they come back after treatment?", "New varicose veins can appear over the years, since the tendency remains. Walking, keeping a healthy weight and wearing stockings on long standing days make that less likely."),
-        ),
-    ),
-    S(
-        "type2-diabetes-new-diagnosis", topic="Newly found type 2 diabetes", ages=(40, 70),
-        case="{name}, {age}, was told last week that a blood test shows type 2 diabetes.",
-        say=(
-            "I was told {n} days ago that I have type 2 diabetes.",
-            "I am {age} and my long-term sugar value came back too high.",
-            "My father has just been diagnosed with diabetes and eats a lot of bread.",
-            "I feel well, but my doctor says that I have diabetes.",
-        ),
-        ask=("What should change first?", "Do I have to give up all sugar?"),
-        facts=(
-            "In type 2 diabetes the body responds poorly to insulin, so sugar stays in the blood.",
-            "Early treatment protects eyes, kidneys, nerves, heart and feet.",
-            "Losing some weight can bring blood sugar down markedly, above all in the first years.",
-        ),
-        advice=(
-            "Fill half the plate with vegetables and choose whole grains in small portions.",
-            "Replace sweet drinks and juice with water or unsweetened tea.",
-            "Walk for half an hour on most days, also after meals.",
-            "Book the eye check, foot check and urine test that belong to a new diagnosis.",
-            "Join a diabetes education course if one is offered.",
-        ),
-        medicine=(
-            "Take tablets such as metformin with food and as prescribed, also on good days.",
-            "Ask which tablets can cause low sugar before driving or fasting.",
-        ),
-        warn=(
-            "Call the clinic if sugar stays above 15 mmol/l or you lose weight fast.",
-            "Get urgent help for vomiting, deep breathing, drowsiness or confusion.",
-            "See a doctor soon about numb feet, wounds or blurred vision.",
-        ),
-        follow=(
-            "The long-term sugar value is checked every three months until it is stable.",
-        ),
-        bad=(
-            "Diabetes without symptoms is not a real illness.",
-            "Eat what you like, since sugar has no influence.",
-            "Eyes and kidneys never suffer from this.",
-            "Tests are only for people on insulin.",
-        ),
-        talk=(
-            ("May I still eat fruit?", "Yes, whole fruit is fine in moderate portions, about two or three a day. Prefer whole fruit to juice, because juice raises blood sugar quickly and does not fill you."),
-            ("Can it go away?", "Some people reach normal values after losing weight, which is called remission. It needs continued checks, because the sugar can rise again if weight or habits change."),
-        ),
-    ),
-    S(
-        "metformin-upset-stomach", topic="Stomach upset from metformin", ages=(42, 74),
-        case="{name}, {age}, has had loose stools since starting metformin.",
-        say=(
-            "I started metformin {n} days ago and have diarrhoea.",
-            "I am {age} and metformin makes me feel sick.",
-            "My wife wants to stop her metformin because of stomach cramps.",
-            "My stomach rumbles all day since my metformin was increased.",
-        ),
-        ask=("Should I stop metformin?", "Does this side effect go away?"),
-        facts=(
-            "Nausea and loose stools are common in the first weeks of metformin and often pass.",
-            "A slow increase of the dose makes stomach trouble less likely.",
-            "Metformin lowers sugar without causing low values when taken alone.",
-        ),
-        advice=(
-            "Take metformin during or right after a meal.",
-            "Eat smaller, less fatty meals for a week or two.",
-            "Drink enough while the stools are loose.",
-            "Ask about a slow-release tablet, which is easier on the stomach.",
-        ),
-        medicine=(
-            "Pause metformin while vomiting or unable to drink, and ask the clinic when to restart.",
-            "Tell staff about metformin before a scan with contrast dye or an operation.",
-        ),
-        warn=(
-            "Call the clinic if diarrhoea lasts beyond two weeks or sugar rises.",
-            "Get urgent care for repeated vomiting, fast breathing or unusual drowsiness.",
-            "See a doctor if weight drops or there is blood in the stool.",
-        ),
-        follow=(
-            "Kidney function and vitamin B12 are checked from time to time during treatment.",
-        ),
-        bad=(
-            "Stop every tablet at once and diabetes will vanish.",
-            "Vomiting for days on metformin is a cleansing.",
-            "Side effects are invented by nervous people.",
-            "Take it on an empty stomach and be brave.",
-        ),
-        talk=(
-            ("Is the slow-release tablet just as good?", "Yes, it lowers blood sugar just as well and many people tolerate it better. It is swallowed whole, usually with the evening meal. Ask your doctor for a switch."),
-        ),
-    ),
-    S(
-        "diabetes-foot-care", topic="Foot care in diabetes", ages=(52, 82),
-        case="{name}, {age}, has diabetes, numb toes and a blister from new shoes.",
-        say=(
-            "I have diabetes and found a blister on my toe.",
-            "My mother, {age}, has diabetes and cannot feel her toes well.",
-            "My heel has had a crack for {n} weeks; I am diabetic.",
-            "I have diabetes and want to remove a corn myself.",
-        ),
-        ask=("How do I look after my feet?", "Is a small sore a problem?"),
-        facts=(
-            "Diabetes can dull the feeling in the feet, so injuries go unnoticed.",
-            "High sugar and poor circulation let small sores turn into deep ulcers.",
-            "Daily checks and good shoes prevent most foot ulcers.",
-        ),
-        advice=(
-            "Look at both feet every day, between the toes and on the soles, with a mirror.",
-            "Wash with lukewarm water, dry well and use cream, but not between the toes.",
-            "Feel inside the shoes for stones before putting them on.",
-            "Never walk barefoot, also not at home or on the beach.",
-            "Cover a small wound with a clean dry dressing and rest the foot.",
-        ),
-        medicine=(
-            "Do not use corn plasters, because their acid can burn the skin.",
-            "Do not warm cold feet with hot-water bottles, which can cause burns.",
-        ),
-        warn=(
-            "Show any sore, blister or colour change to a foot clinic within a day.",
-            "Get urgent care for spreading redness, pus, a bad smell or fever.",
-            "Go to hospital at once if a toe turns black or the foot is cold and painful.",
-        ),
-        follow=(
-            "Feeling and pulses in the feet should be examined at least once a year.",
-        ),
-        bad=(
-            "A sore that does not hurt is not worth a glance.",
-            "Cut the corn out with a kitchen knife.",
-            "Numb toes are practical, since nothing hurts.",
-            "Walk barefoot and the skin hardens.",
-        ),
-        talk=(
-            ("Who should cut her nails?", "If she sees and feels well, she can cut straight across after a bath. With numbness, thick nails or poor sight, let a podiatrist do it, to avoid small cuts."),
-        ),
-    ),
-    S(
-        "type1-diabetes-sick-day", topic="Sick days in type 1 diabetes", ages=(15, 45),
-        case="{name}, {age}, has type 1 diabetes and has been vomiting since the morning.",
-        say=(
-            "I have type 1 diabetes, a stomach bug and cannot eat.",
-            "My daughter, {age}, has type 1 diabetes and a fever.",
-            "I have type 1 diabetes and my sugar has been high for {n} hours.",
-            "My type 1 diabetes is hard to control while I have the flu.",
-        ),
-        ask=("Do I skip insulin when I do not eat?", "How often should I test?"), n=(5, 9),
-        facts=(
-            "Illness raises blood sugar, so insulin is needed even without food.",
-            "Without enough insulin the body makes ketones, which can become dangerous within hours.",
-            "Vomiting in type 1 diabetes can be a sign of ketoacidosis.",
-        ),
-        advice=(
-            "Keep taking the long-acting insulin, always.",
-            "Test sugar every two to four hours, and ketones as well.",
-            "Sip fluids every few minutes, sugar-free if the sugar is high.",
-            "Use the written sick-day rules for extra doses.",
-            "Ask someone to stay nearby until the illness has passed.",
-        ),
-        medicine=(
-            "Check insulin for its expiry date and the pump or pen for blockage.",
-            "Ask the diabetes team which other tablets to pause during vomiting.",
-        ),
-        warn=(
-            "Call the diabetes team the same day if ketones are above 1.5.",
-            "Go to hospital now for ketones above 3, repeated vomiting or drowsiness.",
-            "Call emergency services for confusion, deep breathing or a person who cannot be woken.",
-        ),
-        follow=(
-            "Go over the sick-day plan with the team at each yearly review.",
-        ),
-        bad=(
-            "Without food there is no need for insulin.",
-            "Ketones are only interesting for researchers.",
-            "Vomiting brings the sugar down nicely.",
-            "Put the meter away until you feel better.",
-        ),
-        talk=(
-            ("What can I drink if I keep vomiting?", "Try one or two sips every five minutes. If even sips do not stay down, or ketones rise, you need treatment in hospital with a drip, so go without delay."),
-        ),
-    ),
-    S(
-        "low-sugar-on-insulin", topic="Low blood sugar on insulin", ages=(30, 76),
-        case="{name}, {age}, uses insulin and felt shaky and sweaty before lunch.",
-        say=(
-            "I use insulin and was shaky and sweaty before lunch.",
-            "My husband, {age}, had low sugar {n} times this week.",
-            "I take insulin and woke at night with a pounding heart and damp sheets.",
-            "I inject insulin and my meter showed 3.2 this afternoon.",
-        ),
-        ask=("How do I treat it correctly?", "How can I prevent the next one?"), n=(2, 4),
-        facts=(
-            "Low sugar means a value below 4 mmol/l and needs treatment at once.",
-            "Missed meals, exercise, alcohol and too much insulin are the usual causes.",
-            "After several low values the warning signs can become weaker.",
-        ),
-        advice=(
-            "Take 15 grams of fast sugar, such as a small glass of juice.",
-            "Test again after fifteen minutes and repeat if still below 4.",
-            "Eat a slice of bread afterwards if the next meal is far away.",
-            "Carry glucose tablets, also beside the bed and in the car.",
-            "Write down when it happened, with food, exercise and dose.",
-        ),
-        medicine=(
-            "Keep the long-acting dose, but ask the team to review it after repeated lows.",
-            "Make sure that a relative knows how to use a glucagon kit.",
-        ),
-        warn=(
-            "Call the diabetes team after two lows in a week or any low at night.",
-            "Call emergency services if the person is drowsy, has a fit or cannot swallow.",
-            "Do not drive, and seek advice soon, if lows come without any warning.",
-        ),
-        follow=(
-            "A glucose sensor with an alarm may be offered if lows keep coming back.",
-        ),
-        bad=(
-            "Shaking is just hunger and of no interest.",
-            "Drive on, because low sugar passes at the wheel.",
-            "Nights with low sugar are good for losing weight.",
-            "Give a drowsy person plenty of cola to gulp.",
-        ),
-        talk=(
-            ("Is chocolate as good as juice?", "No, the fat in chocolate slows the sugar down. Juice, glucose tablets or ordinary sugary drinks act faster. Keep the chocolate for later, when your value is safe again."),
-            ("When may I drive again?", "Stop, treat the low and wait at least 45 minutes after your sugar is back above 5, since the brain recovers slowly. Check before every drive and on long trips."),
-        ),
-    ),
-    S(
-        "gestational-diabetes", topic="Diabetes in pregnancy", ages=(24, 41), sex="f",
-        case="{name}, {age}, is 27 weeks pregnant and failed the sugar test.",
-        say=(
-            "I am pregnant and my sugar test came back too high.",
-            "I am {age}, pregnant, and was told that I have gestational diabetes.",
-            "My wife has diabetes in pregnancy and worries about the baby.",
-            "I am pregnant, and my morning sugar has been high for {n} days.",
-        ),
-        ask=("Will my baby be all right?", "What should I eat now?"),
-        facts=(
-            "Hormones of pregnancy make insulin work less well in some women.",
-            "Good sugar control lowers the risk of a large baby and a difficult birth.",
-            "Gestational diabetes usually goes after birth but raises the later risk of type 2.",
-        ),
-        advice=(
-            "Spread carbohydrates over three small meals and two or three snacks.",
-            "Take a walk of ten to fifteen minutes after each meal.",
-            "Measure sugar at the times the team has given and write it down.",
-            "Choose whole grains, vegetables, nuts and yoghurt without sugar.",
-        ),
-        medicine=(
-            "Insulin is safe in pregnancy and is used when food and walking are not enough.",
-            "Do not take any diabetes tablet that was not prescribed in this pregnancy.",
-        ),
-        warn=(
-            "Call the maternity team if sugar is above target three times in a week.",
-            "Call at once if the baby moves less, or for bleeding or severe headache.",
-            "Get medical help the same day for vomiting with high sugar.",
-        ),
-        follow=(
-            "A sugar test six to twelve weeks after birth, and then yearly, is recommended.",
-        ),
-        bad=(
-            "Babies love sugar, so eat for two.",
-            "High values in pregnancy leave no trace at all.",
-            "Skip the measuring, since it only makes you nervous.",
-            "Fewer movements mean a lazy baby and nothing more.",
-        ),
-        talk=(
-            ("Can I give birth normally?", "Most women with well-controlled sugar have a normal birth. The team checks the growth of the baby by ultrasound and talks with you about the best time and way."),
-        ),
-    ),
-    S(
-        "underactive-thyroid-tablets", topic="Taking thyroid hormone correctly", ages=(28, 72),
-        case="{name}, {age}, takes thyroid hormone with breakfast coffee and still feels tired.",
-        say=(
-            "I take thyroid tablets and am still tired after {n} weeks.",
-            "I am {age} and take my thyroid tablet with my coffee.",
-            "My sister forgets her thyroid tablets on weekends.",
-            "I have an underactive thyroid and want to become pregnant.",
-        ),
-        ask=("Am I taking it correctly?", "Does my dose need a change?"), n=(3, 8),
-        facts=(
-            "Thyroid hormone is absorbed best on an empty stomach with plain water.",
-            "Coffee, calcium, iron and some stomach tablets reduce how much is absorbed.",
-            "Blood values need about six weeks to settle after a change of dose.",
-        ),
-        advice=(
-            "Take the tablet half an hour before breakfast with a glass of water.",
-            "Leave four hours between thyroid hormone and iron or calcium.",
-            "Keep to the same time and the same brand if possible.",
-            "Put the tablets beside the toothbrush as a reminder.",
-        ),
-        medicine=(
-            "Do not take extra tablets for more energy, since too much strains heart and bones.",
-            "Tell the doctor early when planning a pregnancy, as the dose often has to rise.",
-        ),
-        warn=(
-            "Ask for a blood test if tiredness, cold or weight gain goes on.",
-            "See a doctor promptly for a racing heart, tremor or chest pain on the tablets.",
-            "Seek urgent help for confusion, unusual drowsiness or feeling very cold.",
-        ),
-        follow=(
-            "Once the value is stable, one blood test a year is usually enough.",
-        ),
-        bad=(
-            "Timing is irrelevant, so swallow it with anything.",
-            "Double the dose for more energy.",
-            "Stop the tablets as soon as you feel well.",
-            "Blood tests for the thyroid are pure habit.",
-        ),
-        talk=(
-            ("I missed one this morning, what now?", "Take it when you remember if that is the same day and your stomach is fairly empty. If it is already tomorrow, just take the usual dose and do not double it."),
-        ),
-    ),
-    S(
-        "gout-attack", topic="An acute attack of gout", ages=(44, 76),
-        case="{name}, {age}, woke at night with a red and very painful big toe.",
-        say=(
-            "My big toe is red, hot and so painful that I cannot bear a sheet on it.",
-            "I am {age} and had gout before; my foot has been swollen for {n} days.",
-            "My father's toe flared up after a big dinner with beer.",
-            "My gout came back although I take allopurinol.",
-        ),
-        ask=("What helps against gout now?", "Should I change what I eat?"), n=(2, 3),
-        facts=(
-            "Gout is caused by crystals of uric acid that inflame a joint.",
-            "Attacks often begin at night and settle within one or two weeks.",
-            "Alcohol, dehydration, water tablets and kidney disease make attacks more likely.",
-        ),
-        advice=(
-            "Rest the joint, raise the foot and cool it for twenty minutes at a time.",
-            "Drink plenty of water, unless fluids are limited.",
-            "Avoid beer, spirits, sweet drinks and large portions of meat.",
-            "Protect the toe from pressure with open shoes.",
-        ),
-        medicine=(
-            "Go on with allopurinol during an attack if it is already taken; do not start it alone.",
-            "Ask before using ibuprofen with kidney disease, stomach ulcers or blood thinners.",
-        ),
-        warn=(
-            "See a doctor the same day for a first attack or strong pain.",
-            "Get urgent care for a hot joint with fever or chills.",
-            "Book a review if attacks come twice a year or more.",
-        ),
-        follow=(
-            "Uric acid is measured some weeks after the attack and then treated to a target.",
-        ),
-        bad=(
-            "A hot joint with fever is a sign of good healing.",
-            "Beer flushes the crystals out, so drink up.",
-            "March on the toe until it gives in.",
-            "Gout is a joke and never harms a joint.",
-        ),
-        talk=(
-            ("Do I need tablets for life?", "Many people with repeated attacks take a daily tablet that lowers uric acid for years. It prevents attacks and joint damage as long as it is taken, so discuss it after this attack."),
-        ),
-    ),
-    S(
-        "kidney-disease-painkillers", topic="Painkillers in chronic kidney disease", ages=(54, 82),
-        case="{name}, {age}, has chronic kidney disease and takes ibuprofen for a sore knee.",
-        say=(
-            "I have weak kidneys and take ibuprofen for my knee.",
-            "I am {age}, have kidney disease and back pain.",
-            "My mother has chronic kidney disease and needs something for headaches.",
-            "I have kidney disease and took anti-inflammatory tablets for {n} days.",
-        ),
-        ask=("Which painkiller is safe for me?", "Could it harm my kidneys?"),
-        facts=(
-            "Ibuprofen and similar tablets reduce blood flow to the kidneys.",
-            "Kidney damage from painkillers often causes no symptoms at first.",
-            "Blood pressure control protects the kidneys more than any diet pill.",
-        ),
-        advice=(
-            "Avoid ibuprofen, diclofenac and naproxen, also those sold without prescription.",
-            "Use heat, gentle exercise and supports for joint pain.",
-            "Measure blood pressure regularly and keep salt low.",
-            "Show the kidney diagnosis to every pharmacist.",
-        ),
-        medicine=(
-            "Paracetamol in the usual dose is often the safer choice; confirm it with a pharmacist.",
-            "Pause water tablets and some others on days of vomiting only as the clinic has advised.",
-        ),
-        warn=(
-            "Ask the doctor for a blood test if such tablets were taken for days.",
-            "Get urgent help for hardly any urine, swelling of the face or breathlessness.",
-            "Call the clinic the same day for vomiting or diarrhoea with kidney disease.",
-        ),
-        follow=(
-            "Kidney blood and urine tests are repeated every few months, depending on the stage.",
-        ),
-        bad=(
-            "Tablets sold without prescription cannot hurt a kidney.",
-            "Kidneys repair themselves whatever you swallow.",
-            "Passing no urine saves you a walk.",
-            "Take two kinds of painkiller together for good measure.",
-        ),
-        talk=(
-            ("Is a painkiller gel allowed?", "Little of a gel enters the blood, so it may be an option on a small area for a short time. Ask your doctor or pharmacist first, as advanced kidney disease needs more care."),
         ),
     ),
     S(
@@ -801,7 +444,11 @@ SCENARIOS = [
             "My daughter has low iron and her stools have turned black.",
             "I am always tired, and my blood test shows low iron.",
         ),
-        ask=("How should iron be taken?", "How long will it take?"),
+        ask=(
+            ("How should iron be taken?", "Take it with water or orange juice, and away from tea, coffee and milk."),
+            ("How long will it take?", "The blood recovers over weeks, and the stores need about three months more."),
+        ),
+        net=(0, 2, 1, 0),
         facts=(
             "Low iron is often due to heavy periods, too little iron in food or hidden bleeding.",
             "Iron tablets turn stools dark, which is harmless.",
@@ -827,8 +474,8 @@ SCENARIOS = [
         ),
         bad=(
             "Low iron in women is normal, so ask no questions.",
-            "Take ten tablets at once to save time.",
-            "Fainting is simply a female habit.",
+            "More iron is always better, so take extra.",
+            "Fainting with low iron is nothing special.",
             "Tiredness comes from laziness.",
         ),
         talk=(
