@@ -59,7 +59,7 @@ def files(data):
 
 
 def table(data):
-    lines = [f"{'split':8} {'lang':4} {'scenarios':>9} {'paragraphs':>10} {'single':>7} {'multi':>6} {'pairs':>6} {'prompts':>8}"]
+    lines = ["split    lang scenarios paragraphs  single  multi  pairs  prompts"]
     for split in ("train", "heldout"):
         for lang in ("en", "zh"):
             part = [rows for s, rows in data if s.heldout == (split == "heldout") and s.lang == lang]

@@ -104,14 +104,14 @@ class Composer:
                 taken.append(sentence)
         return taken
 
-    def fit(self, sentences, limits, spare_slots):
+    def fit(self, sentences, limits, spare_slots, besides=()):
         """Adds spare sentences up to the lower limit, and drops from the middle down to the upper one."""
         low, high = limits
         sentences = list(sentences)
         for slot in spare_slots * 2:
             if self.size(sentences) >= low:
                 break
-            sentences += self.take(slot, 1, besides=sentences)
+            sentences += self.take(slot, 1, besides=[*sentences, *besides])
         while self.size(sentences) > high and len(sentences) > 2:
             sentences.pop(-2)
         if not low <= self.size(sentences) <= high:
@@ -164,43 +164,49 @@ class Composer:
 
     # What follows the direct answer to an own question, or makes up the answer to a general one. "net" is a safety net;
     # about half of the answers have none, so that there is something left to learn from preferences.
-    AFTER_DIRECT = (("advice", "advice"), ("advice", "net"), ("facts", "advice"), ("facts", "net"), ("advice", "medicine"))
+    AFTER_DIRECT = (("advice", "advice"), ("advice", "net"), ("facts", "advice"), ("facts", "net"),
+                    ("advice", "medicine"))
     GENERAL = {
         "warn": (("facts", "net", "advice"), ("net", "advice", "advice"), ("net", "facts", "advice")),
         "advice": (("advice", "advice", "net"), ("facts", "advice", "advice"), ("advice", "medicine", "advice"),
                    ("advice", "advice", "follow")),
     }
 
-    def distinct(self, compose):
-        """Composes until the answer is unlike all earlier ones of the scenario."""
-        for _ in range(40):
-            text = compose()
-            if all(overlap(text, other, self.lang) <= MAX_OVERLAP for other in self.answers):
+    def distinct(self, compose, later=""):
+        """Composes until the answer is unlike all earlier ones of the scenario and repeats nothing said `later`."""
+        for _ in range(60):
+            sentences = compose()
+            text = self.join(sentences)
+            known = any(overlap(text, other, self.lang) > MAX_OVERLAP for other in self.answers)
+            if not known and not any(sentence in later for sentence in sentences):
                 self.answers.append(text)
                 return text
         raise ValueError(f"{self.scenario.name}: no new answer, such as: {text}")
 
-    def answer(self, question):
-        return self.distinct(lambda: self._answer(question))
+    def answer(self, question, later=""):
+        return self.distinct(lambda: self._answer(question), later)
 
     def _answer(self, question):
         if question.urgent:
-            sentences = [question.net, *filter(None, [question.direct])]
-            skeleton = ("advice", "advice")
+            sentences = [question.net, question.direct or self.scenario.advice[0]]
+            skeleton = self.dice.pick((("advice", "advice"), ("advice", "facts"), ("facts", "advice"), ("advice",)))
         elif question.direct:
             sentences, skeleton = [question.direct], self.dice.pick(self.AFTER_DIRECT)
         else:
             sentences = [self.dice.pick(self.phrases.openers)] if self.dice.random() < 0.25 else []
             skeleton = self.dice.pick(self.GENERAL[question.slot])
+            if skeleton[0] == "advice" and self.dice.random() < 0.5:  # the first piece of advice matters most
+                sentences, skeleton = [*sentences, self.scenario.advice[0]], skeleton[1:]
         for slot in skeleton:
             if slot == "net":
-                sentences.append(question.net if self.dice.random() < 0.6 else self.take("warn", 1)[0])
+                fitting = question.slot == "warn" or self.dice.random() < 0.6
+                sentences.append(question.net if fitting else self.take("warn", 1)[0])
             else:
                 sentences += self.take(slot, 1, besides=sentences)
-        return self.join(self.fit(sentences, self.phrases.answer, ("advice", "facts")))
+        return self.fit(sentences, self.phrases.answer, ("advice", "facts"))
 
-    def follow_up(self, slot, spare):
-        return self.distinct(lambda: self.join(self.fit(self.take(slot, 2), self.phrases.answer, spare)))
+    def follow_up(self, slot, spare, besides):
+        return self.distinct(lambda: self.fit(self.take(slot, 2, besides), self.phrases.answer, spare, besides))
 
     def single(self):
         rows = []
@@ -216,14 +222,20 @@ class Composer:
 
     def multi(self):
         phrases, talk = self.phrases, self.scenario.talk
-        warn = lambda: (self.dice.pick(phrases.ask_warn), self.follow_up("warn", ("warn", "facts")))
-        medicine = lambda: (self.dice.pick(phrases.ask_medicine), self.follow_up("medicine", ("advice", "facts")))
-        follow = lambda: (self.dice.pick(phrases.ask_follow), self.follow_up("follow", ("warn", "facts")))
-        plans = ([lambda: talk[0]], [lambda: talk[1], warn] if len(talk) > 1 else [warn], [medicine, follow])
+
+        def turn(asks, slot, spare):  # leaves the safety net and the first advice to the opening answer
+            return lambda net: (self.dice.pick(asks), self.follow_up(slot, spare, [net, self.scenario.advice[0]]))
+
+        warn = turn(phrases.ask_warn, "warn", ("warn", "facts"))
+        medicine = turn(phrases.ask_medicine, "medicine", ("advice", "facts"))
+        follow = turn(phrases.ask_follow, "follow", ("warn", "facts"))
+        plans = ([lambda _: talk[0]], [lambda _: talk[1], warn] if len(talk) > 1 else [warn], [medicine, follow])
         rows = []
         for plan in plans:
             question = next(self.questions)
-            turns = [(question.text, self.answer(question)), *(turn() for turn in plan)]
+            later = [compose(question.net) for compose in plan]
+            opening = self.answer(question, self.join(text for _, text in later))
+            turns = [(question.text, opening), *later]
             said = [{"from": who, "value": value} for turn in turns for who, value in zip(("human", "gpt"), turn)]
             rows.append({"conversations": said})
         return rows

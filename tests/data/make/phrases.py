@@ -37,7 +37,7 @@ ENGLISH = Phrases(
         ("What is the best thing to do now?", "advice"),
         ("Can you help?", "advice"),
         ("What would you suggest?", "advice"),
-        ("Do I need to see someone?", "warn"),
+        ("Is a visit to the doctor needed?", "warn"),
         ("What matters most here?", "advice"),
         ("How should I handle this?", "advice"),
     ),
@@ -98,7 +98,12 @@ ENGLISH = Phrases(
         "How will I know that it is going well?",
     ),
     lead_facts=("{topic}: the background.", "{topic} in brief.", "{topic}: what is known.", "{topic}: why it happens."),
-    lead_advice=("{topic}: what helps.", "{topic}: practical steps.", "{topic}: advice for daily life.", "{topic}: first steps."),
+    lead_advice=(
+        "{topic}: what helps.",
+        "{topic}: practical steps.",
+        "{topic}: advice for daily life.",
+        "{topic}: first steps.",
+    ),
     lead_warn=(
         "{topic}: safety first.",
         "{topic}: medicines and warning signs.",

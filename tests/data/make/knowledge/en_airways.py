@@ -13,7 +13,7 @@ SCENARIOS = [
             "I was given a new inhaler {n} weeks ago and nobody showed me how to use it.",
         ),
         ask=(
-            ("Am I using it the right way?", "Many people are not, so ask a nurse or pharmacist to watch you take one dose."),
+            ("Is it being used the right way?", "Often it is not; most people need to practise the steps once with a nurse."),
             ("How is it meant to be used?", "Press once just as a slow, deep breath in begins, then hold the breath for ten seconds."),
         ),
         net=(2, 0, 2, 0), urgent=(0, 2),
@@ -63,8 +63,8 @@ SCENARIOS = [
             "My cough is fine by day and comes back as soon as I lie down; I have asthma.",
         ),
         ask=(
-            ("Does this mean my asthma is not controlled?", "Yes, a cough that wakes you at night usually means that asthma needs better control."),
-            ("Should my treatment change?", "Probably, but let a clinician decide after checking the inhaler technique and the plan."),
+            ("Does this mean the asthma is not controlled?", "Yes, a cough that wakes you at night usually means that asthma needs better control."),
+            ("Should the treatment change?", "Probably, but let a clinician decide after checking the inhaler technique and the plan."),
         ),
         net=(0, 0, 0, 0),
         facts=(
@@ -114,7 +114,7 @@ SCENARIOS = [
         ),
         ask=(
             ("Is this a flare-up?", "It may well be, because a clear worsening over days is the usual sign of a flare."),
-            ("Should I start my rescue pack?", "Start it only if the written plan says so, and tell the clinic the same day."),
+            ("Should the rescue pack be started?", "Start it only if the written plan says so, and tell the clinic the same day."),
         ),
         net=(0, 0, 0, 0), urgent=(0, 3),
         facts=(
@@ -163,7 +163,7 @@ SCENARIOS = [
             "I caught a cold at work and cannot sleep because my nose is blocked.",
         ),
         ask=(
-            ("Do I need antibiotics?", "No, colds are viral, and antibiotics would bring side effects without any benefit."),
+            ("Are antibiotics needed?", "No, colds are viral, and antibiotics would bring side effects without any benefit."),
             ("How can I get over it faster?", "Nothing shortens a cold for certain, but rest, fluids and salt-water spray ease it."),
         ),
         net=(0, 0, 0, 2),

@@ -14,7 +14,7 @@ SCENARIOS = [
         ),
         ask=(
             ("What can I do against the burning?", "Eat early and lightly, and raise the head of the bed."),
-            ("Do I need a camera test?", "Only with warning signs or if treatment fails; a doctor can judge that."),
+            ("Is a camera test needed?", "Only with warning signs or if treatment fails; a doctor can judge that."),
         ),
         net=(0, 0, 0, 2), urgent=(3,),
         facts=(
@@ -362,7 +362,7 @@ SCENARIOS = [
             "A slice of bread each day keeps the gut trained.",
             "The diet is a fashion, so take no notice.",
             "Crumbs cannot harm anybody.",
-            "Once the cramps stop, the disease is gone for ever.",
+            "Once the cramps stop, the disease is gone for good.",
         ),
         talk=(
             ("I ate gluten by accident, what now?", "One slip causes discomfort, but seldom lasting harm. Drink enough, rest, and go back to the diet at the next meal. Think about how it happened so that you can avoid it."),

@@ -63,7 +63,7 @@ SCENARIOS = [
             "My daughter, {age}, has a tummy bug and few wet nappies.",
         ),
         ask=(
-            ("How do I keep her from drying out?", "Give a teaspoon of rehydration solution every few minutes, all day long."),
+            ("How do I give enough fluid?", "Give a teaspoon of rehydration solution every few minutes, all day long."),
             ("How do I know whether it is dehydration?", "Few wet nappies, a dry mouth, sunken eyes and sleepiness are signs."),
         ),
         net=(0, 0, 2, 0), urgent=(3,), n=(4, 8), heldout=True,
@@ -154,7 +154,7 @@ SCENARIOS = [
         ),
         ask=(
             ("When do I have to treat the fever?", "When the child is uncomfortable; the number alone does not matter."),
-            ("Should I wake her for medicine?", "No, let her sleep if she breathes calmly."),
+            ("Should a sleeping child be woken for medicine?", "No, let the child sleep on if the breathing is calm."),
         ),
         net=(0, 0, 0, 0), n=(2, 3),
         facts=(
@@ -242,7 +242,7 @@ SCENARIOS = [
         ),
         ask=(
             ("Is my baby in pain?", "Colic looks painful, but most of these babies are healthy."),
-            ("How can I soothe her?", "Hold her close, walk, rock, and try white noise."),
+            ("How can I soothe the baby?", "Closeness, slow rocking and a steady sound calm many babies."),
         ),
         net=(0, 1, 2, 0), n=(3, 5),
         facts=(

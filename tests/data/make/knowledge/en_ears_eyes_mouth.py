@@ -114,7 +114,7 @@ SCENARIOS = [
         ),
         ask=(
             ("How do I get the wax out safely?", "Soften it with olive oil drops for a week, and put nothing into the ear."),
-            ("Should I have my ears rinsed?", "Only if drops alone have not helped and a clinician has looked inside first."),
+            ("Should the ear be rinsed?", "Only if drops alone have not helped and a clinician has looked inside first."),
         ),
         net=(0, 1, 0, 1),
         facts=(
@@ -164,7 +164,7 @@ SCENARIOS = [
         ),
         ask=(
             ("How do I stop it?", "Lean forward and pinch the soft part of the nose for fifteen minutes without a break."),
-            ("Why does my nose keep bleeding?", "Dry air and a fragile vessel are common reasons, and blood thinners add to it."),
+            ("Why does it bleed?", "Dry air and a fragile vessel are common reasons, and blood thinners add to it."),
         ),
         net=(2, 2, 2, 0), urgent=(1,), n=(2, 4),
         facts=(
@@ -264,7 +264,7 @@ SCENARIOS = [
         ),
         ask=(
             ("Can I wait until next week?", "No, a sore red eye in a lens wearer should be checked the same day."),
-            ("Can I keep wearing my lenses?", "No, leave both lenses out until an eye specialist has agreed."),
+            ("Can the lenses still be worn?", "No, leave both lenses out until an eye specialist has agreed."),
         ),
         net=(0, 1, 2, 0), urgent=(0, 1, 2, 3), n=(2, 3),
         facts=(

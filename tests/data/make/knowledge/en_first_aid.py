@@ -35,7 +35,7 @@ SCENARIOS = [
         ),
         warn=(
             "See a doctor for burns larger than the hand or with large blisters.",
-            "Go to hospital for burns of face, hands or genitals, or any burn of a baby.",
+            "Go to hospital for burns of face, hands or genitals, or any burn of a small child.",
             "Get care soon for growing redness, pus or fever.",
         ),
         follow=("Change the dressing every two days, and protect new skin from the sun.",),
@@ -186,7 +186,7 @@ SCENARIOS = [
             "My arm is sore and warm since my vaccination yesterday.",
             "I am {age} and have a fever after my booster.",
             "My baby was cranky for {n} hours after her shots.",
-            "My mother asks whether she can get two vaccines on one day.",
+            "My mother got two vaccines on one day and feels weak.",
         ),
         ask=(
             ("Is this reaction normal?", "Yes, a sore arm, tiredness and mild fever are normal."),

@@ -63,7 +63,7 @@ SCENARIOS = [
             "I nearly fell in the bathroom after starting my new tablet.",
         ),
         ask=(
-            ("Should I stop the tablet?", "Do not stop it on your own; call the clinic and ask about the dose."),
+            ("Should the tablet be stopped?", "Do not stop it on your own; call the clinic and ask about the dose."),
             ("Will the dizziness pass?", "Often it fades within some weeks, but it should be reported now."),
         ),
         net=(0, 1, 0, 1),
@@ -107,13 +107,13 @@ SCENARIOS = [
         case="{name}, {age}, takes a statin for cholesterol and has sore thighs.",
         say=(
             "I take a statin and my legs have ached for {n} weeks.",
-            "I am {age} and read that cholesterol tablets damage muscles.",
+            "I am {age}, take a cholesterol tablet and have sore muscles.",
             "My husband wants to stop his statin because his shoulders hurt.",
             "My thighs are sore since my statin dose was doubled.",
         ),
         ask=(
             ("Is the statin to blame?", "Perhaps, though many aches have another cause, and a blood test can help to tell."),
-            ("Can I stop taking it?", "Please speak with the doctor first, because the statin protects heart and brain."),
+            ("Can it be stopped?", "Please speak with the doctor first, because the statin protects heart and brain."),
         ),
         net=(2, 0, 0, 1),
         facts=(
@@ -302,7 +302,7 @@ SCENARIOS = [
             "My sister gets palpitations before exams.",
         ),
         ask=(
-            ("Is my heart ill?", "Probably not if the beats are brief and you feel well, but have it checked once."),
+            ("Is it a heart disease?", "Probably not if the beats are brief and you feel well, but have it checked once."),
             ("Could it be the coffee?", "Yes, caffeine is a common trigger, so leave it out for two weeks."),
         ),
         net=(0, 0, 0, 1),
@@ -398,7 +398,7 @@ SCENARIOS = [
             "My veins have ached for {n} weeks of hot weather.",
         ),
         ask=(
-            ("Do I need an operation?", "Seldom; walking, raised legs and stockings are tried first."),
+            ("Is an operation needed?", "Seldom; walking, raised legs and stockings are tried first."),
             ("What eases the heavy feeling?", "Walking breaks, raised legs in the evening and compression stockings."),
         ),
         net=(0, 0, 0, 0),

@@ -13,8 +13,8 @@ SCENARIOS = [
             "My back has been stiff since I moved house.",
         ),
         ask=(
-            ("Should I rest in bed?", "No, gentle movement heals a sore back faster than bed rest."),
-            ("Do I need a scan?", "Not without warning signs, because a scan seldom changes the treatment."),
+            ("Is bed rest a good idea?", "No, gentle movement heals a sore back faster than bed rest."),
+            ("Is a scan needed?", "Not without warning signs, because a scan seldom changes the treatment."),
         ),
         net=(0, 0, 0, 0),
         facts=(
@@ -57,7 +57,7 @@ SCENARIOS = [
             "My sciatica gets worse when I cough.",
         ),
         ask=(
-            ("Will I need surgery?", "Most people recover without it within three months."),
+            ("Will surgery be needed?", "Most people recover without it within three months."),
             ("Which movements are safe?", "Short walks and gentle stretches that do not send pain down the leg."),
         ),
         net=(0, 0, 0, 0),
@@ -278,7 +278,7 @@ SCENARIOS = [
         ),
         ask=(
             ("Is it a heel spur?", "A spur is seldom the cause; the band under the foot is overloaded."),
-            ("Can I keep running?", "Swap running for cycling or swimming for some weeks."),
+            ("Is running still allowed?", "Swap running for cycling or swimming for some weeks."),
         ),
         net=(0, 0, 0, 0),
         facts=(
@@ -317,7 +317,7 @@ SCENARIOS = [
             "I broke my wrist in a small fall and have osteoporosis.",
             "My mother, {age}, has thin bones and is afraid of falling.",
             "I am {age} and have become {n} centimetres shorter.",
-            "I take a weekly tablet for my bones and get heartburn.",
+            "I take a weekly bone tablet, and swallowing has become painful.",
         ),
         ask=(
             ("How can another fracture be avoided?", "With bone medicine, strength and balance training, and a safe home."),
@@ -364,7 +364,7 @@ SCENARIOS = [
             "My rheumatoid arthritis is quiet, and I want to stop the tablets.",
         ),
         ask=(
-            ("Is it rheumatoid arthritis?", "Swollen joints with long morning stiffness suggest it; blood tests and an examination tell."),
+            ("Which signs matter most?", "New swelling, a hot joint, long morning stiffness and fever are the signs to report."),
             ("How do I get through a flare?", "Warm water, gentle movement, rest breaks and a call to the clinic."),
         ),
         net=(0, 0, 1, 0), urgent=(2,), n=(3, 8),

@@ -62,7 +62,7 @@ SCENARIOS = [
             "My stomach rumbles all day since my metformin was increased.",
         ),
         ask=(
-            ("Should I stop metformin?", "Not without asking; taking it with food or a slow-release form often helps."),
+            ("Should metformin be stopped?", "Not without asking; taking it with food or a slow-release form often helps."),
             ("Does this side effect go away?", "Yes, in most people it settles within a few weeks."),
         ),
         net=(0, 1, 0, 0),
@@ -157,7 +157,7 @@ SCENARIOS = [
             "My type 1 diabetes is hard to control while I have the flu.",
         ),
         ask=(
-            ("Do I skip insulin when I do not eat?", "No, never stop the long-acting insulin, even if you eat nothing."),
+            ("Is insulin needed without food?", "Yes, the long-acting insulin must never be stopped, even without any food."),
             ("How often should I test?", "Every two to four hours, day and night, with ketones as well."),
         ),
         net=(1, 0, 1, 1), urgent=(0,), n=(5, 9),
@@ -254,8 +254,8 @@ SCENARIOS = [
             "I have an underactive thyroid and want to become pregnant.",
         ),
         ask=(
-            ("Am I taking it correctly?", "It should go down with plain water on an empty stomach, apart from coffee."),
-            ("Does my dose need a change?", "A blood test can tell, about six weeks after the last change."),
+            ("How is it taken correctly?", "It should go down with plain water on an empty stomach, apart from coffee."),
+            ("Does the dose need a change?", "A blood test can tell, about six weeks after the last change."),
         ),
         net=(0, 0, 0, 0), n=(3, 8),
         facts=(
@@ -302,7 +302,7 @@ SCENARIOS = [
         ),
         ask=(
             ("What helps against gout now?", "Rest, cooling and a suitable anti-inflammatory medicine, started early."),
-            ("Should I change what I eat?", "Yes, less beer, spirits, sweet drinks and meat, and more water."),
+            ("Does the diet matter?", "Yes, less beer, spirits, sweet drinks and meat, and more water."),
         ),
         net=(0, 0, 0, 2), n=(2, 3),
         facts=(
@@ -348,8 +348,8 @@ SCENARIOS = [
             "I have kidney disease and took anti-inflammatory tablets for {n} days.",
         ),
         ask=(
-            ("Which painkiller is safe for me?", "Paracetamol is often the safer choice; let a pharmacist confirm it for you."),
-            ("Could it harm my kidneys?", "Yes, anti-inflammatory tablets can damage weak kidneys, even after a few days."),
+            ("Which painkiller is safe?", "Paracetamol is often the safer choice; let a pharmacist check the dose."),
+            ("Can painkillers harm the kidneys?", "Yes, anti-inflammatory tablets can damage weak kidneys, even after a few days."),
         ),
         net=(0, 0, 2, 0),
         facts=(

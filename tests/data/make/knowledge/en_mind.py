@@ -13,8 +13,8 @@ SCENARIOS = [
             "My mind races as soon as I turn off the light.",
         ),
         ask=(
-            ("Should I take sleeping tablets?", "Only for a short time, and not before better sleep habits have been tried."),
-            ("How can I sleep better?", "Fixed rising times, a dark room and getting up when sleep will not come."),
+            ("Are sleeping tablets a good idea?", "Only for a short time, and not before better sleep habits have been tried."),
+            ("What improves sleep?", "Fixed rising times, a dark room and getting up when sleep will not come."),
         ),
         net=(2, 0, 0, 0),
         facts=(
@@ -101,7 +101,7 @@ SCENARIOS = [
             "My hands tingle and I cannot get enough air.",
         ),
         ask=(
-            ("Is it my heart?", "Panic feels like it, but a first attack should be checked."),
+            ("Is it the heart?", "Panic feels like it, but a first attack should be checked."),
             ("What do I do in an attack?", "Breathe out slowly, stay where you are and wait for the wave to pass."),
         ),
         net=(0, 0, 2, 1), n=(2, 6),
@@ -189,7 +189,7 @@ SCENARIOS = [
             "My liver test was too high; I drink beer daily.",
         ),
         ask=(
-            ("Can I just stop?", "Not if you drink heavily every day, because sudden stopping can be dangerous."),
+            ("Is it safe to stop at once?", "Not if you drink heavily every day, because sudden stopping can be dangerous."),
             ("How much is too much?", "Less is better; many guides advise at most ten to fourteen small drinks a week."),
         ),
         net=(0, 0, 0, 0), urgent=(1,),

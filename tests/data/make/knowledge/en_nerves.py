@@ -104,7 +104,7 @@ SCENARIOS = [
         ),
         ask=(
             ("Can tablets cause headaches?", "Yes, taken too often they can keep a headache going."),
-            ("How do I stop them?", "Make a plan with a doctor and choose a calm time for it."),
+            ("How are they stopped?", "Make a plan with a doctor and choose a calm time for it."),
         ),
         net=(0, 0, 0, 0), n=(4, 6),
         facts=(
@@ -322,7 +322,7 @@ SCENARIOS = [
         ),
         ask=(
             ("When is it safe to play again?", "Only after all symptoms have gone and a stepwise return."),
-            ("Should I be woken at night?", "Someone should look in once or twice in the first night."),
+            ("Is waking at night needed?", "Someone should look in once or twice in the first night."),
         ),
         net=(0, 2, 0, 0), n=(2, 6),
         facts=(

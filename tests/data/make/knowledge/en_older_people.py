@@ -57,7 +57,7 @@ SCENARIOS = [
             "My grandmother fell and cannot put weight on her leg.",
         ),
         ask=(
-            ("Does she need to be checked?", "Yes, after a fall a check is sensible, above all with blood thinners or pain."),
+            ("Is a check needed?", "Yes, after a fall a check is sensible, above all with blood thinners or pain."),
             ("How do we prevent the next fall?", "Train balance, clear the floor, improve the light and review tablets."),
         ),
         net=(2, 0, 2, 1), urgent=(1, 3), n=(2, 5),
@@ -144,8 +144,8 @@ SCENARIOS = [
             "My neighbour offered me her leftover antibiotics.",
         ),
         ask=(
-            ("Can I stop now?", "Ask the prescriber first, because an early stop can let the infection return."),
-            ("May I drink alcohol?", "It is better avoided, and with some antibiotics it is dangerous."),
+            ("Can it be stopped now?", "Ask the prescriber first, because an early stop can let the infection return."),
+            ("Is alcohol allowed?", "It is better avoided, and with some antibiotics it is dangerous."),
         ),
         net=(0, 2, 0, 0), n=(2, 4),
         facts=(
@@ -230,8 +230,8 @@ SCENARIOS = [
             "I have used ibuprofen for {n} weeks without a break.",
         ),
         ask=(
-            ("Is ibuprofen safe for me?", "That depends on stomach, heart, kidneys and other tablets, so ask first."),
-            ("Do I need stomach protection?", "With age, earlier ulcers or blood thinners, often yes."),
+            ("Is ibuprofen safe in this case?", "That depends on stomach, heart, kidneys and other tablets, so ask first."),
+            ("Is stomach protection needed?", "With age, earlier ulcers or blood thinners, often yes."),
         ),
         net=(2, 0, 0, 0),
         facts=(

@@ -102,7 +102,7 @@ SCENARIOS = [
         ),
         ask=(
             ("Is shingles catching?", "People who never had chickenpox can catch it from the blisters."),
-            ("Do I need treatment?", "Antiviral tablets help most when started within three days."),
+            ("Is treatment needed?", "Antiviral tablets help most when started within three days."),
         ),
         net=(0, 0, 1, 0), urgent=(2,), n=(2, 3),
         facts=(
@@ -145,7 +145,7 @@ SCENARIOS = [
         ),
         ask=(
             ("Which cream helps?", "An antifungal cream from the pharmacy, used long enough."),
-            ("Can I still use the pool?", "Yes, but wear sandals and dry your feet well."),
+            ("Is the pool still allowed?", "Yes, but wear sandals and dry your feet well."),
         ),
         net=(0, 0, 0, 2), urgent=(3,), n=(2, 4),
         facts=(

@@ -13,7 +13,7 @@ SCENARIOS = [
             "I am pregnant and it stings when I pee.",
         ),
         ask=(
-            ("Do I need antibiotics?", "Often yes, although a mild one may clear with fluids in two days."),
+            ("Are antibiotics needed?", "Often yes, although a mild one may clear with fluids in two days."),
             ("What can I do until I am seen?", "Drink enough, use warmth and simple pain relief, and keep a urine sample."),
         ),
         net=(0, 0, 0, 2), urgent=(3,), n=(2, 3),
@@ -151,7 +151,7 @@ SCENARIOS = [
         ),
         ask=(
             ("Can this be trained?", "Yes, bladder training and pelvic floor exercise help many people within weeks."),
-            ("Should I drink less?", "Not too little, but less in the evening and with little caffeine."),
+            ("Would drinking less help?", "Not too little, but less in the evening and with little caffeine."),
         ),
         net=(0, 0, 0, 0), n=(3, 5),
         facts=(
@@ -196,7 +196,7 @@ SCENARIOS = [
             "My bladder never feels empty.",
         ),
         ask=(
-            ("Is it my prostate?", "That is the most common reason in men of this age, and a check can show it."),
+            ("Is it the prostate?", "That is the most common reason in men of this age, and a check can show it."),
             ("Does this mean cancer?", "Usually not, but the doctor can examine the prostate and discuss a test."),
         ),
         net=(0, 0, 1, 0), n=(3, 5),

@@ -58,7 +58,7 @@ SCENARIOS = [
             "My girlfriend missed her mini-pill by half a day.",
         ),
         ask=(
-            ("Am I still protected?", "After one late pill usually yes; after two or more, not for certain."),
+            ("Is there still protection?", "After one late pill usually yes; after two or more, not for certain."),
             ("Is emergency contraception needed?", "It may be if there was unprotected sex, so ask a pharmacist today."),
         ),
         net=(0, 0, 0, 0), n=(2, 3),
@@ -148,7 +148,7 @@ SCENARIOS = [
             "I am pregnant, and my morning sugar has been high for {n} days.",
         ),
         ask=(
-            ("Will my baby be all right?", "Most babies are healthy when sugar is kept close to target."),
+            ("Will the baby be all right?", "Most babies are healthy when sugar is kept close to target."),
             ("What should I eat now?", "Small regular meals with whole grains, vegetables and protein, and few sweets."),
         ),
         net=(1, 0, 1, 0),
@@ -286,8 +286,8 @@ SCENARIOS = [
             "I get blocked milk ducts again and again.",
         ),
         ask=(
-            ("Can I go on breastfeeding?", "Yes, and feeding on helps the breast to recover."),
-            ("Do I need antibiotics?", "Only if it is no better within a day or you have fever."),
+            ("Is breastfeeding still possible?", "Yes, and feeding on helps the breast to recover."),
+            ("Are antibiotics needed?", "Only if it is no better within a day or you have fever."),
         ),
         net=(0, 1, 0, 0), urgent=(1,), n=(2, 3),
         facts=(
@@ -378,7 +378,7 @@ SCENARIOS = [
         ),
         ask=(
             ("Is this just the baby blues?", "Baby blues pass within two weeks, so anything longer needs help."),
-            ("Am I a bad mother?", "No, this is a common illness, and it can be treated."),
+            ("Does this make someone a bad mother?", "No, this is a common illness, and it can be treated."),
         ),
         net=(0, 0, 0, 1), urgent=(3,), n=(3, 9),
         facts=(
