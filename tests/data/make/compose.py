@@ -199,7 +199,7 @@ class Composer:
                 sentences, skeleton = [*sentences, self.scenario.advice[0]], skeleton[1:]
         for slot in skeleton:
             if slot == "net":
-                fitting = question.slot == "warn" or self.dice.random() < 0.6
+                fitting = question.slot == "warn" or self.dice.random() < 0.8
                 sentences.append(question.net if fitting else self.take("warn", 1)[0])
             else:
                 sentences += self.take(slot, 1, besides=sentences)
@@ -264,8 +264,7 @@ class Composer:
                     continue
                 sentences = chosen[0] + rejected[0]
                 cost = sum(used.get(sentence, 0) ** 2 for sentence in sentences) + self.dice.random()
-                if (len(chosen[0]) == 2) != short:
-                    cost += 2
+                cost += 2 * ((len(chosen[0]) == 2) != short) + 1.5 * (chosen[0][-1] != question.net)
                 if best is None or cost < best[0]:
                     best = (cost, chosen[0], rejected[0])
             if best is None:
@@ -302,6 +301,8 @@ class Composer:
         s = self.scenario
         if question.direct:
             bodies = [(question.direct,)] + [(question.direct, more) for more in s.advice + s.facts]
+        elif question.urgent:
+            bodies = [s.advice[:1]] + [(s.advice[0], more) for more in s.advice[1:] + s.facts]
         else:
             bodies = [(one,) for one in s.advice]
             bodies += list(combinations(s.advice, 2)) + list(product(s.facts, s.advice))

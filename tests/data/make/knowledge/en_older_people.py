@@ -68,7 +68,7 @@ SCENARIOS = [
         ),
         advice=(
             "Check for pain, wounds and confusion before getting up.",
-            "Rise in steps by way of the knees and a chair, or wait for help.",
+            "If nothing hurts, rise in steps by way of the knees and a chair.",
             "Remove rugs and cables, and fit rails and good light.",
             "Wear firm shoes and keep glasses clean.",
             "Train balance and leg strength, for example with a physiotherapist.",
