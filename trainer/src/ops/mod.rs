@@ -294,6 +294,16 @@ pub trait LmBackend: Backend {
         plain::embed_backward(dy, ids, vocab)
     }
 
+    /// Rows `rows` of `x`, in that order.
+    fn gather_rows(x: &Tensor<Self, 2>, rows: &[usize]) -> Tensor<Self, 2> {
+        plain::gather_rows(x, rows)
+    }
+
+    /// `[n, columns]` of zeros with `x`'s rows put at `rows`, which are distinct; the backward of [`Self::gather_rows`].
+    fn scatter_rows(x: &Tensor<Self, 2>, rows: &[usize], n: usize) -> Tensor<Self, 2> {
+        plain::scatter_rows(x, rows, n)
+    }
+
     /// Scores of one target a row under `softmax(h Wᵀ / temperature)`, in chunks: never `[n, vocab]` at once.
     fn token_scores(h: &Tensor<Self, 2>, head: &Self::Frozen, targets: &[u32], temperature: f32) -> TokenScores {
         plain::token_scores(h, &Self::thaw(head), targets, temperature)
