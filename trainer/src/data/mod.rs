@@ -1,0 +1,42 @@
+//! From data files to token ids and loss masks: everything before the first tensor.
+//!
+//! [`reader`] splits files into rows, [`formats`] gives rows their type, [`template`] renders dialogues as the model
+//! reads them, [`dialogue`] and [`blocks`] turn them into [`example::Example`]s, [`cache`] keeps those on disk, and
+//! [`prepare`] drives all of it. [`sampler`] and [`packing`] decide the order of training.
+//!
+//! Holds: the same files, tokenizer, template and options give the same examples in the same order; memory does not
+//! grow with the length of a file; no error, report or note contains text of a row.
+
+pub mod blocks;
+mod build;
+pub mod cache;
+pub mod dataset;
+pub mod dialogue;
+pub mod example;
+pub mod formats;
+mod jinja;
+pub mod packing;
+pub mod prepare;
+pub mod preview;
+pub mod reader;
+pub mod report;
+pub mod sampler;
+pub mod split;
+pub mod stream;
+pub mod template;
+pub mod tokenizer;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+
+pub use dataset::TokenizedDataset;
+pub use example::{Example, PreferencePair};
+pub use formats::Message;
+pub use packing::Packing;
+pub use prepare::{DataFile, DataRequest, Prepared, prepare};
+pub use preview::{preview, preview_pair};
+pub use report::DataReport;
+pub use sampler::Sampler;
+pub use stream::DecodeStream;
+pub use template::ChatTemplate;
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,80 @@
+//! What training reads: token ids with the tokens that carry loss.
+//!
+//! Holds: `loss_mask` is in label position (Hugging Face's `labels[t] != -100`): a marked token is one to be
+//! predicted, so the first token of a segment is never marked.
+
+use serde::{Deserialize, Serialize};
+
+/// One row of token ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    pub ids: Vec<u32>,
+    /// As long as `ids`. PPO prompts mark nothing.
+    pub loss_mask: Vec<bool>,
+    /// Lengths of the parts that cannot see each other, in order; their sum is `ids.len()`. Positions restart in each.
+    pub segments: Vec<u32>,
+    /// Tokens before the answer: what both sides of a preference share, or the whole of a PPO prompt; otherwise 0.
+    pub prompt_len: u32,
+}
+
+impl Example {
+    /// One segment; the first token's mark is taken off.
+    pub fn single(ids: Vec<u32>, mut loss_mask: Vec<bool>) -> Self {
+        if let Some(first) = loss_mask.first_mut() {
+            *first = false;
+        }
+        let segments = vec![ids.len() as u32];
+        Self { ids, loss_mask, segments, prompt_len: 0 }
+    }
+
+    pub fn loss_tokens(&self) -> usize {
+        self.loss_mask.iter().filter(|marked| **marked).count()
+    }
+}
+
+/// The two sides of a preference. Each ends with its stop token, where the reward is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreferencePair {
+    pub chosen: Vec<u32>,
+    pub rejected: Vec<u32>,
+    /// Tokens that both begin with, before either answer.
+    pub prompt_len: usize,
+}
+
+impl PreferencePair {
+    /// As one example for the cache: two segments, the last token of each marked.
+    pub(crate) fn into_example(self) -> Example {
+        let segments = vec![self.chosen.len() as u32, self.rejected.len() as u32];
+        let ids = [self.chosen, self.rejected].concat();
+        let mut loss_mask = vec![false; ids.len()];
+        for last in [segments[0] as usize, ids.len()] {
+            loss_mask[last - 1] = true;
+        }
+        Example { ids, loss_mask, segments, prompt_len: self.prompt_len as u32 }
+    }
+}
+
+/// Why a row is not trained on; the counts stand in the report and the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DropReason {
+    /// Longer than `maxLength`.
+    Overlong,
+    /// Truncation would leave no token of an answer.
+    PromptTooLong,
+    /// No assistant turn, or a document of one token.
+    NoLossTokens,
+    /// Chosen and rejected are the same.
+    IdenticalPair,
+}
+
+impl DropReason {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Overlong => "overlong",
+            Self::PromptTooLong => "promptTooLong",
+            Self::NoLossTokens => "noLossTokens",
+            Self::IdenticalPair => "identicalPair",
+        }
+    }
+}
