@@ -44,12 +44,14 @@ impl Failure {
         let path = path.display();
         match error.kind() {
             io::ErrorKind::NotFound => Self::input(format!("{path}: not found")),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::new(ExitCode::Permission, format!("{path}: permission denied; make it readable and writable for this user"))
-            }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::new(ExitCode::TransientIo, format!("{path}: no space left on the disk; free some and run again: finished work is kept"))
-            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::new(
+                ExitCode::Permission,
+                format!("{path}: permission denied; make it readable and writable for this user"),
+            ),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::new(
+                ExitCode::TransientIo,
+                format!("{path}: no space left on the disk; free some and run again: finished work is kept"),
+            ),
             _ => Self::new(ExitCode::TransientIo, format!("{path}: {error}")),
         }
     }

@@ -19,10 +19,8 @@ pub fn merge<B: LmBackend>(
     for layer in 0..config.num_hidden_layers {
         for projection in Projection::ALL {
             let path = projection.path(layer);
-            let pair = (
-                parameters.get(&format!("{path}.lora_A.weight")),
-                parameters.get(&format!("{path}.lora_B.weight")),
-            );
+            let pair =
+                (parameters.get(&format!("{path}.lora_A.weight")), parameters.get(&format!("{path}.lora_B.weight")));
             let (Some(a), Some(b)) = pair else { continue };
             let delta = b.matrix().matmul(a.matrix()).mul_scalar(lora.scale());
             visit(&format!("{path}.weight"), B::thaw(model.projection(layer, projection)) + delta);

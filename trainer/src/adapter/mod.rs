@@ -122,9 +122,7 @@ pub fn init<B: LmBackend>(model: &Decoder<B>, lora: &LoraArgs, seed: u64) -> Res
             let path = projection.path(layer);
             let bound = 1.0 / (inputs as f64).sqrt();
             let stream = Stream::new(seed, Purpose::Init, (layer * Projection::ALL.len() + projection.index()) as u64);
-            let a = (0..rank * inputs)
-                .map(|i| ((2.0 * stream.f64(i as u64) - 1.0) * bound) as f32)
-                .collect();
+            let a = (0..rank * inputs).map(|i| ((2.0 * stream.f64(i as u64) - 1.0) * bound) as f32).collect();
             parameters.insert(format!("{path}.lora_A.weight"), Parameter::new(vec![rank, inputs], a, device));
             let b = vec![0.0; outputs * rank];
             parameters.insert(format!("{path}.lora_B.weight"), Parameter::new(vec![outputs, rank], b, device));

@@ -120,6 +120,7 @@ fn the_draw_inverts_the_cumulative_distribution() {
     let row = logs(&[0.25, 0.25, 0.0, 0.5]);
     let draws = [0.0, 0.249, 0.251, 0.499, 0.501, 0.999].map(|u| inverse_cdf(&row, u).unwrap());
     assert_eq!(draws, [0, 0, 1, 1, 3, 3]);
+    assert_eq!(inverse_cdf(&[0.0; 4], 0.25), Some(1), "each token owns its interval's lower end, not its upper");
     assert_eq!(inverse_cdf(&[OFF, 0.0, OFF], 1.0 - f64::EPSILON), Some(1), "never a token of probability 0");
     assert_eq!((inverse_cdf(&[OFF; 3], 0.5), argmax(&[OFF; 3])), (None, None));
 }

@@ -188,6 +188,12 @@ mod tests {
             u64_at(42, Purpose::Minibatch, pair(2, 1), 5),
         ];
         assert_eq!(got, GOLDEN);
+        let stream = Stream::new(42, Purpose::Init, 0);
+        let (mut normal, mut uniform) = ([0.0; 4], [0.0; 5]);
+        stream.fill_normal(&mut normal, 0, 0.0, 1.0);
+        stream.fill_uniform(&mut uniform, 0, 0.0, 1.0);
+        assert_eq!(normal, [-0.99034715, -0.6401365, -0.76935506, -1.1868987]);
+        assert_eq!(uniform, [0.9070591, 0.5010658, 0.0067868233, 0.5913268, 0.53024256]);
     }
     const GOLDEN: [u64; 6] = [
         0xdd51_fa18_6a24_9ee9,

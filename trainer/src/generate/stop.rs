@@ -188,6 +188,14 @@ mod tests {
     }
 
     #[test]
+    fn of_stop_strings_that_complete_together_the_longest_is_hidden() {
+        assert_eq!(
+            run(&rules(&["b", "ab"], 9), &[(5, "xa"), (5, "b")]),
+            ("x".into(), Some(FinishReason::StopString), 2)
+        );
+    }
+
+    #[test]
     fn stop_strings_work_in_scripts_of_several_bytes_a_character() {
         let out = run(&rules(&["医生："], 10), &[(5, "多喝水。医"), (5, "院。医生"), (5, "：您好")]);
         assert_eq!(out, ("多喝水。医院。".into(), Some(FinishReason::StopString), 3));

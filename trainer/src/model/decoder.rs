@@ -141,9 +141,7 @@ impl<B: LmBackend> Decoder<B> {
     /// Whether [`Self::head`] is trained in a pass.
     pub fn head_is_trained(&self, adapter: Option<&Adapter<B>>, pass: &Pass) -> bool {
         pass.train_base
-            || adapter.is_some_and(|a| {
-                a.lm_head.is_some() || (self.lm_head.is_none() && a.embed_tokens.is_some())
-            })
+            || adapter.is_some_and(|a| a.lm_head.is_some() || (self.lm_head.is_none() && a.embed_tokens.is_some()))
     }
 
     fn input_embedding<'a>(&'a self, adapter: Option<&'a Adapter<B>>) -> &'a B::Frozen {

@@ -146,8 +146,7 @@ impl<B: LmBackend> Layer<B> {
         let d_normed = back(Projection::K, &dk, &normed, Some(d_normed));
         let d_normed = back(Projection::V, &dv, &normed, Some(d_normed));
         drop((dq, dk, dv, normed));
-        let (dx, d_gain) =
-            B::rms_norm_backward(&d_normed, &x, &self.input_layernorm, &rstd, Some(d_middle), want);
+        let (dx, d_gain) = B::rms_norm_backward(&d_normed, &x, &self.input_layernorm, &rstd, Some(d_middle), want);
 
         let norms = [
             ("input_layernorm", d_gain),

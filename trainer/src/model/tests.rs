@@ -75,12 +75,7 @@ fn assert_close(what: &str, ours: &[f32], theirs: &[f32]) {
 }
 
 /// The mean cross-entropy over the case's targets and all gradients.
-fn train(
-    model: &Decoder<Flex>,
-    adapter: Option<&Adapter<Flex>>,
-    case: &Case,
-    pass: &Pass,
-) -> (f64, Gradients<Flex>) {
+fn train(model: &Decoder<Flex>, adapter: Option<&Adapter<Flex>>, case: &Case, pass: &Pass) -> (f64, Gradients<Flex>) {
     let (ids, segments) = case.packed();
     let (rows, targets) = case.targets();
     let mut gradients = Gradients::default();
@@ -220,8 +215,12 @@ fn fresh_adapter(model: &Decoder<Flex>, dropout: f64) -> (LoraArgs, Parameters<F
     for (index, (name, parameter)) in parameters.iter_mut().enumerate() {
         if name.contains("lora_B") {
             let mut values = parameter.to_host();
-            crate::generate::rng::Stream::new(5, crate::generate::rng::Purpose::Init, index as u64)
-                .fill_normal(&mut values, 0, 0.0, 0.3);
+            crate::generate::rng::Stream::new(5, crate::generate::rng::Purpose::Init, index as u64).fill_normal(
+                &mut values,
+                0,
+                0.0,
+                0.3,
+            );
             *parameter = Parameter::new(parameter.shape.clone(), values, &Default::default());
         }
     }

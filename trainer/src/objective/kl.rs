@@ -95,8 +95,8 @@ mod tests {
 
     #[test]
     fn k3_keeps_its_digits_near_zero() {
-        let d = f64::from(1e-4_f32);
-        let k3 = KlEstimator::K3.token(1e-4, 0.0);
+        let d = f64::from(1e-6_f32);
+        let k3 = KlEstimator::K3.token(1e-6, 0.0);
         assert!((k3 / (d * d / 2.0 - d * d * d / 6.0) - 1.0).abs() < 1e-6, "{k3}");
     }
 

@@ -224,7 +224,8 @@ impl PpoTally {
 }
 
 /// Means over response tokens; names after TRL 0.4's `ppo/…` statistics.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PpoStats {
     pub tokens: u64,
     pub policy_loss: f64,

@@ -94,13 +94,8 @@ pub fn rope<B: Backend>(x: Tensor<B, 2>, table: &RopeTable, positions: &[u32], i
     let x = x.reshape([n, heads, 2 * half]);
     let first = x.clone().narrow(2, 0, half);
     let second = x.narrow(2, half, half);
-    let rotated = Tensor::cat(
-        vec![
-            first.clone() * cos.clone() - second.clone() * sin.clone(),
-            second * cos + first * sin,
-        ],
-        2,
-    );
+    let rotated =
+        Tensor::cat(vec![first.clone() * cos.clone() - second.clone() * sin.clone(), second * cos + first * sin], 2);
     rotated.reshape([n, width])
 }
 
@@ -118,18 +113,19 @@ fn by_head<B: Backend>(x: &Tensor<B, 2>, rows: &std::ops::Range<usize>, heads: u
 fn visible<B: Backend>(t: usize, shape: AttentionShape, device: &B::Device) -> Tensor<B, 3> {
     let bias: Vec<f32> = (0..t)
         .flat_map(|query| {
-            (0..t).map(move |key| {
-                if key <= query && key >= shape.first_key(query) { 0.0 } else { f32::NEG_INFINITY }
-            })
+            (0..t).map(move |key| if key <= query && key >= shape.first_key(query) { 0.0 } else { f32::NEG_INFINITY })
         })
         .collect();
     Tensor::from_data(TensorData::new(bias, [1, t, t]), device)
 }
 
-fn probabilities<B: Backend>(q: &Tensor<B, 3>, k: &Tensor<B, 3>, shape: AttentionShape) -> (Tensor<B, 3>, Tensor<B, 3>) {
+fn probabilities<B: Backend>(
+    q: &Tensor<B, 3>,
+    k: &Tensor<B, 3>,
+    shape: AttentionShape,
+) -> (Tensor<B, 3>, Tensor<B, 3>) {
     let t = q.dims()[1];
-    let scores =
-        q.clone().matmul(k.clone().swap_dims(1, 2)).mul_scalar(shape.scale()) + visible(t, shape, &q.device());
+    let scores = q.clone().matmul(k.clone().swap_dims(1, 2)).mul_scalar(shape.scale()) + visible(t, shape, &q.device());
     let highest = scores.clone().max_dim(2);
     let exp = (scores - highest.clone()).exp();
     let total = exp.clone().sum_dim(2);
@@ -271,8 +267,9 @@ pub fn token_scores_backward<B: Backend>(
     for rows in chunks(targets.len()) {
         let part = h.clone().narrow(0, rows.start, rows.len());
         let (p, target) = score_chunk(&part, head, &targets[rows.clone()], temperature, &mut scores);
-        let grad = Tensor::<B, 2>::from_data(TensorData::new(d_logprobs[rows.clone()].to_vec(), [rows.len(), 1]), &device)
-            .div_scalar(temperature);
+        let grad =
+            Tensor::<B, 2>::from_data(TensorData::new(d_logprobs[rows.clone()].to_vec(), [rows.len(), 1]), &device)
+                .div_scalar(temperature);
         let onehot = Tensor::zeros(p.dims(), &device).scatter(
             1,
             target,

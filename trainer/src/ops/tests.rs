@@ -63,7 +63,11 @@ fn rope_table(half: usize, positions: usize) -> RopeTable {
 }
 
 fn dropout(n: usize) -> Dropout {
-    Dropout { p: 0.25, module_key: 77, row_keys: Arc::new((0..n as u32).map(|i| i.wrapping_mul(2_654_435_761)).collect()) }
+    Dropout {
+        p: 0.25,
+        module_key: 77,
+        row_keys: Arc::new((0..n as u32).map(|i| i.wrapping_mul(2_654_435_761)).collect()),
+    }
 }
 
 #[test]
@@ -98,16 +102,8 @@ fn attention_backward_agrees_with_autodiff() {
         let dout = random::<Ad, 2>(4, out.dims());
         let grads = (out.clone() * dout.clone()).sum().backward();
         let [iq, ik, iv] = [&q, &k, &v].map(|t| t.clone().inner());
-        let ours = Flex::causal_attention_backward(
-            &dout.inner(),
-            &iq,
-            &ik,
-            &iv,
-            &out.inner(),
-            &lse.inner(),
-            shape,
-            &segments,
-        );
+        let ours =
+            Flex::causal_attention_backward(&dout.inner(), &iq, &ik, &iv, &out.inner(), &lse.inner(), shape, &segments);
         close("dq", &ours.0, &q.grad(&grads).unwrap());
         close("dk", &ours.1, &k.grad(&grads).unwrap());
         close("dv", &ours.2, &v.grad(&grads).unwrap());
@@ -117,7 +113,8 @@ fn attention_backward_agrees_with_autodiff() {
 #[test]
 fn a_segment_does_not_see_its_neighbours() {
     let shape = shapes()[0];
-    let [q, k, v] = [1, 2, 3].map(|seed| random::<Flex, 2>(seed, [9, 48]).narrow(1, 0, if seed == 1 { 48 } else { 16 }));
+    let [q, k, v] =
+        [1, 2, 3].map(|seed| random::<Flex, 2>(seed, [9, 48]).narrow(1, 0, if seed == 1 { 48 } else { 16 }));
     let both = Flex::causal_attention(&q, &k, &v, shape, &Segments::from_lengths([4, 5])).0;
     let part = |t: &Tensor<Flex, 2>| t.clone().narrow(0, 4, 5);
     let alone = Flex::causal_attention(&part(&q), &part(&k), &part(&v), shape, &Segments::from_lengths([5])).0;
@@ -334,7 +331,8 @@ fn results_are_the_same_bits_at_any_number_of_threads() {
         let (a, b) = (random::<Flex, 2>(3, [8, 96]), random::<Flex, 2>(4, [192, 8]));
         let dropout = dropout(n);
         let (y, u) = Flex::lora(Flex::project(&x, &w), &x, &a, &b, 2.0, Some(&dropout));
-        let grads = Flex::lora_backward(&y, &x, &u, &a, &b, 2.0, Some(&dropout), Flex::project_input_grad(&y, &w, None));
+        let grads =
+            Flex::lora_backward(&y, &x, &u, &a, &b, 2.0, Some(&dropout), Flex::project_input_grad(&y, &w, None));
         let k = random::<Flex, 2>(5, [n, 32]);
         let v = random::<Flex, 2>(6, [n, 32]);
         let (out, lse) = Flex::causal_attention(&x, &k, &v, shape, &segments);

@@ -59,11 +59,11 @@ pub fn forward(
                 let query_at = (rows.start + start) * q_stride + head * d;
                 let key_at = (rows.start + first) * kv_stride + kv_head * d;
                 let scores = &mut scores[..m * keys];
-                Product::new([m, d, keys])
-                    .left_strides(q_stride, 1)
-                    .right_strides(1, kv_stride)
-                    .single()
-                    .run(&q.get()[query_at..], &k.get()[key_at..], scores);
+                Product::new([m, d, keys]).left_strides(q_stride, 1).right_strides(1, kv_stride).single().run(
+                    &q.get()[query_at..],
+                    &k.get()[key_at..],
+                    scores,
+                );
                 for (row, scores) in scores.chunks_exact_mut(keys).enumerate() {
                     let seen = visible(shape, start + row, first);
                     let total = simd::softmax(&mut scores[seen.clone()], shape.scale());
@@ -111,8 +111,7 @@ pub fn backward(
                 let query_at = (rows.start + start) * q_stride + head * d;
                 let key_at = (rows.start + first) * kv_stride + kv_head * d;
                 let (p, ds) = (&mut p[..m * keys], &mut ds[..m * keys]);
-                let scores =
-                    Product::new([m, d, keys]).left_strides(q_stride, 1).right_strides(1, kv_stride).single();
+                let scores = Product::new([m, d, keys]).left_strides(q_stride, 1).right_strides(1, kv_stride).single();
                 scores.run(&q.get()[query_at..], &k.get()[key_at..], p);
                 scores.run(&dout.get()[query_at..], &v.get()[key_at..], ds);
                 for (row, (p, ds)) in p.chunks_exact_mut(keys).zip(ds.chunks_exact_mut(keys)).enumerate() {

@@ -95,7 +95,8 @@ impl Product {
         if m == 0 || n == 0 {
             return;
         }
-        let last = |rows: usize, columns: usize, (row, column): (usize, usize)| (rows - 1) * row + (columns - 1) * column;
+        let last =
+            |rows: usize, columns: usize, (row, column): (usize, usize)| (rows - 1) * row + (columns - 1) * column;
         if k > 0 {
             assert!(last(m, k, self.left) < a.len() && last(k, n, self.right) < b.len(), "operand too short");
         }

@@ -235,7 +235,9 @@ impl LmBackend for Flex {
     fn add<const D: usize>(x: Tensor<Self, D>, y: &Tensor<Self, D>) -> Tensor<Self, D> {
         let y = Values::of(y);
         update(x, |x| {
-            x.par_chunks_mut(elementwise::FLAT).zip(y.get().par_chunks(elementwise::FLAT)).for_each(|(x, y)| simd::add(x, y));
+            x.par_chunks_mut(elementwise::FLAT)
+                .zip(y.get().par_chunks(elementwise::FLAT))
+                .for_each(|(x, y)| simd::add(x, y));
         })
     }
 

@@ -1,0 +1,410 @@
+"""English scenarios: children."""
+
+from scenario import Scenario as S
+
+SCENARIOS = [
+    S(
+        "croup-toddler", topic="Croup in toddlers", ages=(1, 4),
+        case="{name}, {age}, woke at night with a barking cough and a hoarse voice.",
+        say=(
+            "My toddler woke up with a cough that sounds like a seal.",
+            "My son, {age}, has a barking cough and a hoarse voice.",
+            "My little girl makes a harsh noise when she breathes in.",
+            "My child had croup {n} months ago and it sounds the same tonight.",
+        ),
+        ask=(
+            ("Is this croup?", "A barking cough with a hoarse voice at night is typical of croup."),
+            ("What can I do during the night?", "Stay close, keep the child calm and upright, and listen to the breathing."),
+        ),
+        net=(0, 1, 1, 2), urgent=(2,),
+        facts=(
+            "Croup is a viral swelling around the voice box that causes a barking cough.",
+            "Croup is often worse at night and usually settles within two or three days.",
+            "Crying narrows the airway further, so a calm child breathes more easily.",
+        ),
+        advice=(
+            "Stay calm, hold the child upright and comfort them.",
+            "Offer small sips of water or milk.",
+            "Sleep in the same room and listen to the breathing.",
+            "Keep the child away from smoke and do not use hot steam, which can scald.",
+            "Never look into the throat with a spoon, as this can block the breathing.",
+        ),
+        medicine=(
+            "A single dose of steroid from a doctor reduces the swelling within hours.",
+            "Do not give cough syrup to a toddler; it does not help croup.",
+        ),
+        warn=(
+            "Call emergency services if the child struggles to breathe, drools or turns blue.",
+            "Get seen urgently if there is a harsh noise on breathing in while at rest.",
+            "Call a doctor the same day if the child drinks little or seems very tired.",
+        ),
+        follow=(
+            "The second night can be as bad as the first, so plan to stay close.",
+            "Have the child seen if the cough lasts beyond a week or keeps coming back.",
+        ),
+        bad=(
+            "A noisy breath at rest is just a funny sound.",
+            "Let the child cry it out, because crying opens the lungs.",
+            "Croup never becomes dangerous, so sleep well.",
+            "Toddlers bark like that for attention.",
+        ),
+        talk=(
+            ("Should I run a hot shower for steam?", "Steam has not been shown to help and can scald a small child. Cool air at an open window and a calm lap are safer while you watch the breathing."),
+            ("Is croup catching for the baby?", "The virus behind it spreads like a cold, so wash hands and keep cups apart. In a baby it may show as an ordinary cold, but watch feeding and breathing closely."),
+        ),
+    ),
+    S(
+        "toddler-diarrhoea-fluids", topic="Fluids for a toddler with diarrhoea", ages=(1, 4),
+        case="{name}, {age}, has had runny stools all day and wants only sips.",
+        say=(
+            "My toddler has had {n} runny nappies since morning.",
+            "My {age}-year-old has diarrhoea and refuses to eat.",
+            "My little boy vomits after each cup of milk and has loose stools.",
+            "My daughter, {age}, has a tummy bug and few wet nappies.",
+        ),
+        ask=(
+            ("How do I give enough fluid?", "Give a teaspoon of rehydration solution every few minutes, all day long."),
+            ("How do I know whether it is dehydration?", "Few wet nappies, a dry mouth, sunken eyes and sleepiness are signs."),
+        ),
+        net=(0, 0, 2, 0), urgent=(3,), n=(4, 8), heldout=True,
+        facts=(
+            "Small children lose fluid quickly with diarrhoea, so drinking comes first.",
+            "Oral rehydration solution replaces water, salt and sugar in the right amounts.",
+            "Appetite returns by itself, and a day of little food does no harm.",
+        ),
+        advice=(
+            "Give a teaspoon of rehydration solution every few minutes.",
+            "Go on with breast milk or usual milk in small amounts.",
+            "Avoid fruit juice and fizzy drinks, which make diarrhoea worse.",
+            "Offer simple food as soon as the child is hungry.",
+            "Count wet nappies, and wash hands after every change.",
+        ),
+        medicine=(
+            "Never give anti-diarrhoea medicine made for adults to a child.",
+            "Ask a pharmacist for the correct amount of powder and water.",
+        ),
+        warn=(
+            "Call a doctor the same day for no wet nappy in eight hours.",
+            "Get urgent care for blood in stools, green vomit, sunken eyes or drowsiness.",
+            "See a clinician if diarrhoea lasts over a week or vomiting over two days.",
+        ),
+        follow=("Return to nursery two days after the last loose stool.",),
+        bad=(
+            "Children cannot dry out within a day.",
+            "Give nothing to drink until it stops.",
+            "A sleepy, limp child is just resting nicely.",
+            "Green vomit comes from vegetables.",
+        ),
+        talk=(
+            ("She vomits the solution too, what now?", "Wait ten minutes and start again with one teaspoon every minute or two. If she cannot keep any fluid down for several hours, have her seen by a doctor today."),
+        ),
+    ),
+    S(
+        "fever-young-infant", topic="Fever in a young infant", ages=(1, 2),
+        case="{name} is {age} months old and feels hot, with a temperature of 38.4 degrees.",
+        say=(
+            "My two-month-old has a temperature of 38.4 degrees.",
+            "My newborn feels hot and drinks less.",
+            "My baby, six weeks old, has had fever for {n} hours.",
+            "My baby is ten weeks old and feels warm after a vaccination.",
+        ),
+        ask=(
+            ("Can I give paracetamol and wait?", "No, at this age a doctor has to examine the baby first."),
+            ("How fast do we have to act?", "At once, today, at any hour."),
+        ),
+        net=(0, 2, 0, 2), urgent=(0, 1, 2, 3),
+        facts=(
+            "Fever of 38 degrees or more under three months can be a serious infection.",
+            "Young infants may look well at first, although they are ill.",
+            "Tests of blood and urine are often needed to be safe.",
+        ),
+        advice=(
+            "Measure the temperature properly and write down the value and time.",
+            "Have the baby seen today, at any hour.",
+            "Go on feeding small amounts often.",
+            "Dress the baby lightly, and do not use cold baths.",
+            "Bring the vaccination record.",
+        ),
+        medicine=(
+            "Do not give fever medicine at this age before a doctor has seen the baby.",
+            "Never give aspirin or adult medicine to a baby.",
+        ),
+        warn=(
+            "Have any fever under three months of age checked by a doctor at once.",
+            "Call emergency services for blue lips, a fit, limpness or trouble breathing.",
+            "Go to hospital if the baby does not feed or is hard to wake.",
+        ),
+        follow=("After discharge, measure twice a day and return if fever or poor feeding comes back.",),
+        bad=(
+            "Babies are warm creatures, so let him sleep.",
+            "Wait three days before calling anybody.",
+            "A limp baby is a relaxed baby.",
+            "A fever this small can be left alone for days.",
+        ),
+        talk=(("What if it was only the vaccine?", "Mild fever within two days of a vaccine is common. Even so, at this age a temperature of 38 or more should be discussed with a doctor the same day."),),
+    ),
+    S(
+        "fever-school-child", topic="Fever in a school child", ages=(5, 11),
+        case="{name}, {age}, has had a fever since last night but plays between naps.",
+        say=(
+            "My {age}-year-old has had a fever for {n} days but still plays.",
+            "My daughter is {age} and has 39.5 degrees tonight.",
+            "My son's fever goes down with syrup and comes back.",
+            "My child has fever, and I do not have a doctor nearby.",
+        ),
+        ask=(
+            ("When do I have to treat the fever?", "When the child is uncomfortable; the number alone does not matter."),
+            ("Should a sleeping child be woken for medicine?", "No, let the child sleep on if the breathing is calm."),
+        ),
+        net=(0, 0, 0, 0), n=(2, 3),
+        facts=(
+            "Fever helps the body to fight infection and does not harm the brain.",
+            "How the child behaves and drinks matters more than the number.",
+            "Most fevers in children come from viruses and last two or three days.",
+        ),
+        advice=(
+            "Offer drinks often and let the child decide about food.",
+            "Dress lightly and keep the room comfortable.",
+            "Let a sleeping child sleep, and look in at night.",
+            "Give fever medicine for discomfort and not for a number.",
+            "Keep the child at home until a day without fever.",
+        ),
+        medicine=(
+            "Measure paracetamol or ibuprofen by weight, and note the time of each dose.",
+            "Avoid ibuprofen with chickenpox or if the child drinks very little.",
+        ),
+        warn=(
+            "See a doctor if fever lasts over three days or the child seems worse.",
+            "Call emergency services for a rash that does not fade, a fit or hard breathing.",
+            "Get urgent care for stiff neck, unusual drowsiness or hardly any urine.",
+        ),
+        follow=("A fever that returns after a day without it should be looked at.",),
+        bad=(
+            "Only weak children get fever.",
+            "Spots that do not fade are flea bites.",
+            "Wrap her in blankets until she sweats.",
+            "A stiff neck is caused by the pillow.",
+        ),
+        talk=(("Can I alternate two medicines?", "Usually one is enough. If your child is still distressed before the next dose is due, ask a pharmacist how to switch safely, and write down every dose and time."),),
+    ),
+    S(
+        "chickenpox-child", topic="Chickenpox at home", ages=(2, 9),
+        case="{name}, {age}, has itchy blisters on the tummy and a mild fever.",
+        say=(
+            "My child has itchy blisters and a mild fever.",
+            "My {age}-year-old caught chickenpox at nursery {n} days ago.",
+            "My son has chickenpox, and I am pregnant.",
+            "My daughter scratches her chickenpox all night.",
+        ),
+        ask=(
+            ("How do I stop the itch?", "Cool baths, soothing lotion, short nails and loose cotton."),
+            ("How long is it catching?", "Until all blisters have crusts, about five days after the rash."),
+        ),
+        net=(0, 0, 0, 2), urgent=(2,), n=(2, 4),
+        facts=(
+            "Chickenpox is a viral illness that spreads from two days before the rash.",
+            "It stays catching until all blisters have crusted, after about five days.",
+            "Adults, newborns and pregnant women can become very ill.",
+        ),
+        advice=(
+            "Keep nails short and use cool baths and a soothing lotion.",
+            "Offer drinks and soft food if there are spots in the mouth.",
+            "Dress in loose cotton.",
+            "Stay at home until all blisters are crusted.",
+            "Tell pregnant contacts and the nursery.",
+        ),
+        medicine=(
+            "Use paracetamol for fever, and avoid ibuprofen and aspirin in chickenpox.",
+            "An antihistamine for the night can be discussed with a pharmacist.",
+        ),
+        warn=(
+            "Call a doctor the same day for babies, or pregnant or immune-weak contacts.",
+            "Get urgent care for hard breathing, drowsiness, stiff neck or unsteady walking.",
+            "See a doctor if skin becomes hot, red and painful around blisters.",
+        ),
+        follow=("Marks fade over months; protect them from the sun.",),
+        bad=(
+            "Visits to a newborn are fine with chickenpox.",
+            "Chickenpox in pregnancy is no topic.",
+            "Unsteady walking with chickenpox is normal.",
+            "Pick the crusts off to speed things up.",
+        ),
+        talk=(("I am pregnant and had it as a child, is that safe?", "If you surely had chickenpox before, you are most likely protected. Call your midwife anyway, as a blood test can confirm it if there is any doubt."),),
+    ),
+    S(
+        "infant-colic", topic="Crying and colic in infants", ages=(3, 11),
+        case="{name} is {age} weeks old and cries for three hours every evening.",
+        say=(
+            "My baby is {age} weeks old and cries every evening.",
+            "My son screams and pulls up his legs after feeds.",
+            "My newborn cries for {n} hours a day, and I am worn out.",
+            "My wife thinks her milk causes the baby's colic.",
+        ),
+        ask=(
+            ("Is my baby in pain?", "Colic looks painful, but most of these babies are healthy."),
+            ("How can I soothe the baby?", "Closeness, slow rocking and a steady sound calm many babies."),
+        ),
+        net=(0, 1, 2, 0), n=(3, 5),
+        facts=(
+            "Crying peaks at about six weeks and settles by three or four months.",
+            "Colic occurs in healthy babies who feed and grow well.",
+            "The cause is unclear, and it is not the fault of the parents.",
+        ),
+        advice=(
+            "Hold the baby close, walk and rock gently.",
+            "Wind the baby during and after feeds.",
+            "Try white noise, a warm bath or a ride in the pram.",
+            "Put the baby safely in the cot and take a break when exhausted.",
+            "Ask family to take over for an hour.",
+        ),
+        medicine=(
+            "Colic drops help little; ask before giving herbal teas or remedies to a baby.",
+            "Do not change formula or stop nursing without advice.",
+        ),
+        warn=(
+            "See a doctor if the baby does not gain weight or cries beyond four months.",
+            "Get urgent care for fever, green vomit, blood in stools or a weak cry.",
+            "Never shake a baby, and call for help if you feel you might lose control.",
+        ),
+        follow=("The health visitor can weigh the baby weekly to be sure that all is well.",),
+        bad=(
+            "Crying babies are spoiled babies.",
+            "Green vomit is simply bile and nothing else.",
+            "Let him scream alone all night.",
+            "All babies scream, and it never has a cause.",
+        ),
+        talk=(("I sometimes feel angry, what should I do?", "Many parents feel that way. Lay the baby on the back in the cot, close the door and breathe for ten minutes. Call a friend or a helpline, and never shake the baby."),),
+    ),
+    S(
+        "nappy-rash", topic="Nappy rash", ages=(3, 18),
+        case="{name} is {age} months old and has a sore red bottom.",
+        say=(
+            "My baby has a red, sore bottom.",
+            "My {age}-month-old has had nappy rash for {n} days.",
+            "My daughter cries when I change her nappy.",
+            "The cream does not help my son's nappy rash.",
+        ),
+        ask=(
+            ("Which cream is best?", "A plain barrier cream at each change."),
+            ("How often should I change nappies?", "Every two to three hours, and after each stool."),
+        ),
+        net=(0, 0, 1, 0),
+        facts=(
+            "Nappy rash comes from wetness, rubbing and stools on the skin.",
+            "Yeast causes bright red skin in the folds with small spots around it.",
+            "Air is good for sore skin.",
+        ),
+        advice=(
+            "Change nappies every two to three hours and after each stool.",
+            "Clean with water and cotton instead of scented wipes.",
+            "Let the baby lie without a nappy several times a day.",
+            "Apply a thin layer of barrier cream at each change.",
+            "Choose absorbent nappies that are not too tight.",
+        ),
+        medicine=(
+            "An antifungal cream treats yeast; ask a pharmacist to look at it.",
+            "Do not use adult steroid creams or powder.",
+        ),
+        warn=(
+            "See a doctor if the rash is no better after a week.",
+            "Get same-day care for fever, blisters, pus or skin that bleeds.",
+            "Have a rash that spreads over the body checked soon.",
+        ),
+        follow=("Most rashes clear within three to five days with frequent changes.",),
+        bad=(
+            "One change of nappy a day is enough.",
+            "Any cream in the house will do.",
+            "Blisters on a baby are only teeth coming.",
+            "Skin that bleeds is toughening.",
+        ),
+        talk=(("Are cloth nappies better?", "Both kinds are fine if you change them often and let the skin dry. Rinse cloth nappies well after washing and avoid fabric softener while the skin is sore."),),
+    ),
+    S(
+        "head-lice-school", topic="Head lice", ages=(4, 10),
+        case="{name}, {age}, came home with a note about lice in the class.",
+        say=(
+            "The school reports lice, and my child scratches.",
+            "I found tiny eggs in my {age}-year-old's hair.",
+            "My daughter has had lice for {n} weeks despite a lotion.",
+            "My son has lice, and his baby sister sleeps beside him.",
+        ),
+        ask=(
+            ("How do we get rid of them?", "Wet combing with conditioner for two weeks, or a dimeticone lotion."),
+            ("Do I have to wash everything?", "No, brushes, hats and pillow cases are enough."),
+        ),
+        net=(0, 0, 0, 0), n=(2, 4),
+        facts=(
+            "Lice spread by head contact and have nothing to do with dirty hair.",
+            "Only live lice prove an infestation, since empty eggs may stay for months.",
+            "Lice die within two days away from the head.",
+        ),
+        advice=(
+            "Comb wet hair with conditioner and a fine comb every three to four days.",
+            "Go on for two weeks and check the whole family.",
+            "Use a dimeticone lotion as the packet says and repeat it after a week.",
+            "Wash brushes, hats and pillow cases at 60 degrees.",
+            "Tell the school and close friends.",
+        ),
+        medicine=(
+            "Ask a pharmacist before treating babies, pregnant women or people with asthma.",
+            "Never use petrol, pet products or insect spray on hair.",
+        ),
+        warn=(
+            "See a doctor if live lice remain after two correct treatments.",
+            "Get care soon for weeping, crusted skin or swollen glands on the neck.",
+            "Get urgent help if lotion was swallowed or went into the eyes.",
+        ),
+        follow=("Check the hair once more three weeks after the first treatment.",),
+        bad=(
+            "Any household spray is fine on the hair.",
+            "Lice mean a dirty family.",
+            "Crusts on the scalp are dandruff.",
+            "Lice always leave by themselves.",
+        ),
+        talk=(("Can he go to school tomorrow?", "In most places yes, after the first treatment. Tie long hair back and tell the school so that other families can check. Go on combing at home for two weeks."),),
+    ),
+    S(
+        "bedwetting-child", topic="Bedwetting", ages=(5, 9), heldout=True,
+        case="{name}, {age}, wets the bed most nights and fears a school trip.",
+        say=(
+            "My {age}-year-old still wets the bed {n} nights a week.",
+            "My son wants to go on a school trip but wets at night.",
+            "My daughter was dry for a year and now wets again.",
+            "My child drinks a lot and wets the bed.",
+        ),
+        ask=(
+            ("Is it our fault?", "No, it is nobody's fault and often runs in the family."),
+            ("Does an alarm help?", "Yes, an alarm helps many children from about seven years on."),
+        ),
+        net=(0, 0, 0, 1), urgent=(3,), n=(3, 6),
+        facts=(
+            "Bedwetting is common up to seven years and often runs in families.",
+            "Children do not wet on purpose, and punishment makes it worse.",
+            "New wetting after a dry time may follow constipation, stress, infection or diabetes.",
+        ),
+        advice=(
+            "Offer drinks through the day and little in the last hour before bed.",
+            "Make sure the toilet is used before sleep.",
+            "Praise effort, and keep a star chart for visits to the toilet.",
+            "Protect the mattress and leave a light on.",
+            "Treat constipation with fibre and fluids.",
+        ),
+        medicine=(
+            "A tablet for special nights can be prescribed; fluids must be limited after it.",
+            "Do not stop drinks during the day to prevent wetting.",
+        ),
+        warn=(
+            "See a doctor for wetting after seven years, or again after a dry time.",
+            "Get a same-day check for great thirst, weight loss or tiredness.",
+            "Have pain, fever or blood in the urine seen promptly.",
+        ),
+        follow=("An alarm needs two to three months, so decide together when to start.",),
+        bad=(
+            "Punish him and he will learn.",
+            "Great thirst in children is only heat.",
+            "No drinks all day solves the problem.",
+            "She wets the bed just to annoy you.",
+        ),
+        talk=(("What about the school trip?", "Speak with the teacher and the doctor some weeks before. A tablet for those nights, a spare sleeping bag and discreet help let most children go along."),),
+    ),
+]
