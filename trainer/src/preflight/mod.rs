@@ -1,0 +1,18 @@
+//! Before anything expensive: what a training's inputs are, what its stages will do, what is done already.
+//!
+//! [`Workspace`] says where things are on this machine; [`model`], [`stage_data`] and their like fetch the inputs of
+//! one stage, for the preflight and for the stage itself; [`Units`] counts steps for both.
+//!
+//! Holds: what preflight counts is what a stage does, because both call the same functions; nothing outside the work
+//! directory is written unless asked; remote inputs are copied once and again only when they changed.
+
+mod data_files;
+mod inputs;
+mod remote;
+mod units;
+mod workspace;
+
+pub use data_files::{data_files, identify};
+pub use inputs::{digest_of, model, stage_data, stage_template, stage_tokenizer};
+pub use units::{PpoSteps, Units};
+pub use workspace::Workspace;
