@@ -17,7 +17,6 @@ use super::{
     rollout::RewardModel,
     task::{Task, Tuned},
     training::Training,
-    units::Units,
 };
 use crate::{
     adapter::Adapter,
@@ -25,7 +24,7 @@ use crate::{
     failure::{Failure, Result},
     model::{Decoder, ModelConfig, Parameter, Parameters, load},
     ops::LmBackend,
-    preflight::{self, Workspace},
+    preflight::{self, Units, Workspace},
     weights::{ModelFiles, peft},
 };
 

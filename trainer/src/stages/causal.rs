@@ -5,7 +5,6 @@ use medtrain_crds::{contract::metrics, stage::TrainArgs};
 use super::{
     batch::PackedBatch,
     task::{Evaluation, Outcome, Task, View},
-    units::Units,
 };
 use crate::{
     data::{Example, TokenizedDataset},
@@ -13,6 +12,7 @@ use crate::{
     model::Gradients,
     objective::causal_lm::CausalLmTally,
     ops::{LmBackend, TokenScores},
+    preflight::Units,
     telemetry::StopSignal,
 };
 

@@ -19,7 +19,6 @@ pub mod rollout;
 pub mod run;
 pub mod task;
 pub mod training;
-pub mod units;
 
 pub use run::{StageEnd, StageRun};
 

@@ -37,6 +37,7 @@ use crate::{
         rows::Rows,
     },
     ops::LmBackend,
+    preflight::PpoSteps,
     telemetry::StopSignal,
 };
 
@@ -95,12 +96,8 @@ impl<B: LmBackend> PpoTask<B> {
         Ok(Self { prompts, eval, args, ppo, seed, reference, reward, stop_ids, state })
     }
 
-    fn minibatches(&self) -> u64 {
-        u64::from(self.ppo.batch_size / self.ppo.mini_batch_size)
-    }
-
-    fn steps_a_rollout(&self) -> u64 {
-        u64::from(self.ppo.num_ppo_epochs) * self.minibatches()
+    fn steps(&self) -> PpoSteps {
+        PpoSteps::new(self.prompts.len(), &self.args, &self.ppo)
     }
 
     /// Rows of the prompts of rollout `number`.
@@ -227,18 +224,12 @@ impl<B: LmBackend> PpoTask<B> {
 
 impl<B: LmBackend> Task<B> for PpoTask<B> {
     fn total_steps(&self) -> u64 {
-        let batch = f64::from(self.ppo.batch_size);
-        let episodes = match self.ppo.total_episodes {
-            Some(episodes) => f64::from(episodes),
-            None => self.args.num_train_epochs * self.prompts.len() as f64,
-        };
-        let steps = (episodes / batch).ceil() as u64 * self.steps_a_rollout();
-        self.args.max_steps.map_or(steps, |max| steps.min(u64::from(max)))
+        self.steps().total_steps()
     }
 
     fn epoch(&self, step: u64) -> f64 {
-        let episodes = step.div_ceil(self.steps_a_rollout()) * u64::from(self.ppo.batch_size);
-        episodes as f64 / self.prompts.len().max(1) as f64
+        let steps = self.steps();
+        (step.div_ceil(steps.per_rollout) * steps.batch) as f64 / self.prompts.len().max(1) as f64
     }
 
     fn gradients(
@@ -248,7 +239,8 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
         gradients: &mut Gradients<B>,
         stop: &StopSignal,
     ) -> Result<Option<Outcome>> {
-        let (number, inner) = (step / self.steps_a_rollout(), step % self.steps_a_rollout());
+        let per_rollout = self.steps().per_rollout;
+        let (number, inner) = (step / per_rollout, step % per_rollout);
         let Some(fresh) = self.ensure_rollout(number, view, stop)? else { return Ok(None) };
         let mut outcome = Outcome::default();
         if self.state.ended_early {
@@ -261,7 +253,8 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
             outcome.figures.extend(rollout.summary.iter().map(|(name, &value)| (name.clone(), value)));
             outcome.tokens += rollout.old_logprobs.len() as u64;
         }
-        let (epoch, minibatch) = (inner / self.minibatches(), (inner % self.minibatches()) as usize);
+        let minibatches = per_rollout / u64::from(self.ppo.num_ppo_epochs);
+        let (epoch, minibatch) = (inner / minibatches, (inner % minibatches) as usize);
         let order = Stream::new(self.seed, Purpose::Minibatch, pair(number as u32, epoch as u32))
             .permutation(rollout.episodes.len());
         let size = self.ppo.mini_batch_size as usize;
@@ -318,7 +311,7 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
     }
 
     fn rows_of(&self, step: u64) -> String {
-        super::origins(&self.prompts, self.rows(step / self.steps_a_rollout()).into_iter())
+        super::origins(&self.prompts, self.rows(step / self.steps().per_rollout).into_iter())
     }
 
     fn save(&self, tensors: &mut BTreeMap<String, Stored>) -> Value {

@@ -12,7 +12,6 @@ use medtrain_crds::{
 use super::{
     batch::dropout_keys,
     task::{Evaluation, Outcome, Task, View},
-    units::Units,
 };
 use crate::{
     adapter::Adapter,
@@ -26,6 +25,7 @@ use crate::{
         reward_norm::ScoreNorm,
     },
     ops::{LmBackend, Segments, to_host},
+    preflight::Units,
     telemetry::StopSignal,
 };
 
