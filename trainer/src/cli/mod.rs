@@ -3,10 +3,19 @@
 //! Holds: every command ends with an exit code of the contract; errors go to standard error, one sentence each, results
 //! to standard output.
 
+mod chat;
 pub mod compute;
+#[cfg(test)]
+mod fixture;
+pub mod generate;
 pub mod import;
+mod interrupts;
+mod loaded_model;
+pub mod logits;
 pub mod merge;
+mod predictions;
 pub mod run;
+mod speaker;
 pub mod stage;
 mod summary;
 pub mod verify;
@@ -42,12 +51,17 @@ enum Command {
     Run(run::RunArgs),
     /// Run one stage of a written plan; this is what a pod does.
     Stage(stage::StageArgs),
+    /// Chat with a model, answer one prompt, or answer a file of prompts.
+    Generate(Box<generate::GenerateArgs>),
     /// Fold an adapter into its base model and check that the logits stay the same.
     Merge(merge::MergeArgs),
     /// Turn a GGUF file into a Hugging Face model directory.
     Import(import::ImportArgs),
     /// Hash an artifact's files again and compare with its manifest.
     Verify(verify::VerifyArgs),
+    /// Logits of given token ids as JSON, for comparing with other implementations.
+    #[command(hide = true)]
+    Logits(logits::LogitsArgs),
 }
 
 /// Parses the command line and runs it.
@@ -64,6 +78,8 @@ pub fn main() -> ProcessExit {
     let result = match cli.command {
         Command::Run(args) => run::run(args),
         Command::Stage(args) => stage::run(args),
+        Command::Generate(args) => generate::run(*args).map_err(one),
+        Command::Logits(args) => logits::run(args).map_err(one),
         Command::Merge(args) => merge::run(args).map_err(one),
         Command::Import(args) => import::run(args).map_err(one),
         Command::Verify(args) => verify::run(args).map_err(one),

@@ -17,6 +17,15 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
+    /// As written to results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eos => "eos",
+            Self::StopString => "stopString",
+            Self::Length => "length",
+        }
+    }
+
     /// Whether the model ended the response itself; if not, PPO takes `missingEosPenalty` off its score.
     pub fn is_eos(self) -> bool {
         self == Self::Eos

@@ -10,8 +10,13 @@
 //! Holds: a batch is packed, `n` tokens in a row with [`Segments`] marking the sequences, so there is no padding and a
 //! sequence never sees another; no op of the training path reduces in an order that depends on the number of threads.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod flex;
 pub mod plain;
+
+#[cfg(feature = "cuda")]
+pub use cuda::Cuda;
 
 use std::{fmt::Debug, sync::Arc};
 
