@@ -2,6 +2,7 @@
 //!
 //! Holds: an [`Adapter`] is a view of [`Parameters`] for one forward; the parameters own the values.
 
+mod load;
 mod merge;
 
 use burn::tensor::Tensor;
@@ -14,6 +15,7 @@ use crate::{
     ops::LmBackend,
 };
 
+pub use load::{LoadedAdapter, load};
 pub use merge::merge;
 
 /// The seven projections of a layer, in the order of [`Projection::index`].

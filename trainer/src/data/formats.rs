@@ -100,7 +100,7 @@ fn needs(kind: StageKind) -> &'static str {
         StageKind::RM => {
             "RM rows need question/response_chosen/response_rejected, or chosen/rejected with prompt, conversations or messages"
         }
-        StageKind::PPO => "PPO rows need prompt, question, instruction, conversations or messages",
+        StageKind::PPO => "rows of prompts need prompt, question, instruction, conversations or messages",
     }
 }
 

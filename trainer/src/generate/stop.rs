@@ -12,11 +12,20 @@ pub enum FinishReason {
     Eos,
     /// The text holds a stop string.
     StopString,
-    /// `max_new_tokens` was reached.
+    /// `max_new_tokens` was reached, or the end of the model's context.
     Length,
 }
 
 impl FinishReason {
+    /// As written to results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eos => "eos",
+            Self::StopString => "stopString",
+            Self::Length => "length",
+        }
+    }
+
     /// Whether the model ended the response itself; if not, PPO takes `missingEosPenalty` off its score.
     pub fn is_eos(self) -> bool {
         self == Self::Eos
@@ -44,9 +53,28 @@ impl StopRules {
         Ok(Self { eos, stop_strings, max_new_tokens })
     }
 
+    /// The tokens that end a response.
+    pub fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    /// Whether text is needed to tell when a response ends.
+    pub fn reads_text(&self) -> bool {
+        !self.stop_strings.is_empty()
+    }
+
+    pub fn max_new_tokens(&self) -> u32 {
+        self.max_new_tokens
+    }
+
     /// State for one response.
     pub fn start(&self) -> StopState<'_> {
-        StopState { rules: self, tokens: 0, held: String::new(), finish: None }
+        self.start_within(u32::MAX)
+    }
+
+    /// State for one response for which the model's context has room for `room` tokens.
+    pub fn start_within(&self, room: u32) -> StopState<'_> {
+        StopState { rules: self, limit: self.max_new_tokens.min(room), tokens: 0, held: String::new(), finish: None }
     }
 }
 
@@ -63,6 +91,7 @@ pub struct StopStep {
 #[derive(Clone, Debug)]
 pub struct StopState<'a> {
     rules: &'a StopRules,
+    limit: u32,
     tokens: u32,
     /// The end of the text so far that may be the beginning of a stop string.
     held: String,
@@ -80,7 +109,7 @@ impl StopState<'_> {
             return StopStep { text: String::new(), finish: self.finish };
         }
         self.tokens += 1;
-        if self.rules.eos.contains(&token) {
+        if self.ends_with(token) {
             return self.finish_with(FinishReason::Eos);
         }
         let seen = self.held.len();
@@ -89,12 +118,17 @@ impl StopState<'_> {
             self.held.truncate(start);
             return self.finish_with(FinishReason::StopString);
         }
-        if self.tokens >= self.rules.max_new_tokens {
+        if self.tokens >= self.limit {
             return self.finish_with(FinishReason::Length);
         }
         let keep = self.possible_beginning();
         let rest = self.held.split_off(self.held.len() - keep);
         StopStep { text: std::mem::replace(&mut self.held, rest), finish: None }
+    }
+
+    /// Whether `token` is an end of sequence.
+    pub fn ends_with(&self, token: u32) -> bool {
+        self.rules.eos.contains(&token)
     }
 
     /// Tokens taken, end of sequence included.
@@ -157,6 +191,14 @@ mod tests {
     fn the_limit_counts_tokens_and_eos_as_the_last_one_is_still_eos() {
         assert_eq!(run(&rules(&[], 2), &[(5, "a"), (5, "b")]), ("ab".into(), Some(FinishReason::Length), 2));
         assert_eq!(run(&rules(&[], 2), &[(5, "a"), (0, "")]), ("a".into(), Some(FinishReason::Eos), 2));
+    }
+
+    #[test]
+    fn a_full_context_ends_a_response_as_the_limit_does() {
+        let rules = rules(&["END"], 5);
+        let mut state = rules.start_within(2);
+        assert_eq!(state.push(5, "an E").finish, None);
+        assert_eq!(state.push(5, "N"), StopStep { text: "EN".into(), finish: Some(FinishReason::Length) });
     }
 
     #[test]

@@ -31,6 +31,28 @@ pub struct Decoder<B: LmBackend> {
     device: B::Device,
 }
 
+/// A decoder without weights.
+#[derive(Clone, Debug)]
+pub struct Shell<B: LmBackend> {
+    config: Arc<ModelConfig>,
+    rope: RopeTable,
+    device: B::Device,
+}
+
+impl<B: LmBackend> Shell<B> {
+    /// The decoder over `parameters`, whose buffers it shares.
+    pub fn fill(&self, parameters: &Parameters<B>) -> Result<Decoder<B>> {
+        let read = &mut |name: &str, _: &[usize]| Ok(parameters.get(name).map(super::Parameter::vector));
+        let mut decoder = Decoder::build(Arc::clone(&self.config), 1, &self.device, read)?;
+        decoder.rope = self.rope.clone();
+        Ok(decoder)
+    }
+
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+}
+
 /// How a training pass runs.
 #[derive(Clone, Debug, Default)]
 pub struct Pass {
@@ -78,17 +100,24 @@ impl<B: LmBackend> Decoder<B> {
         Ok(Self { config, embed_tokens, layers, norm, lm_head, rope, device: device.clone() })
     }
 
-    /// The decoder over trained weights: full fine-tuning's view of its parameters, or a merged model.
-    pub fn from_parameters(&self, parameters: &Parameters<B>) -> Result<Self> {
-        let mut decoder = Self::build(Arc::clone(&self.config), 1, &self.device, &mut |name, _| {
-            Ok(parameters.get(name).map(super::Parameter::vector))
-        })?;
-        decoder.rope = self.rope.clone();
-        Ok(decoder)
+    /// What a decoder is besides its weights.
+    pub fn shell(&self) -> Shell<B> {
+        Shell { config: Arc::clone(&self.config), rope: self.rope.clone(), device: self.device.clone() }
     }
 
-    /// The same decoder with some weight matrices replaced, by checkpoint name.
-    pub fn with_weight(&mut self, name: &str, weight: Tensor<B, 2>) {
+    /// All weights as trainable parameters: full fine-tuning's start.
+    pub fn parameters(&self) -> Parameters<B> {
+        let mut parameters = Parameters::new();
+        self.for_each_tensor(|name, shape, value| {
+            parameters.insert(name, super::Parameter { shape, value });
+            Ok(())
+        })
+        .expect("the visitor never fails");
+        parameters
+    }
+
+    /// Replaces a weight matrix, by checkpoint name.
+    pub fn set_weight(&mut self, name: &str, weight: Tensor<B, 2>) {
         let weight = B::freeze(weight);
         match name {
             "model.embed_tokens.weight" => self.embed_tokens = weight,

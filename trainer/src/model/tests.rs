@@ -167,7 +167,7 @@ fn adapters_written_by_peft_give_its_logits_gradients_and_merged_weights() {
         let mut merged_weights = BTreeMap::new();
         adapter::merge(&model, &lora, &parameters, |name, weight| {
             merged_weights.insert(name.to_owned(), to_host(&weight));
-            merged.with_weight(name, weight);
+            merged.set_weight(name, weight);
         });
         let merged_logits = merged.logits(&merged.hidden(&ids, &segments, None), None);
         for (row, range) in segments.ranges().enumerate() {

@@ -1,0 +1,217 @@
+//! A model as the commands that run one load it: base, adapter and tokenizer, each checked against the others.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    adapter::{self, LoadedAdapter},
+    data::Tokenizer,
+    failure::{Failure, Result},
+    model::{Decoder, ModelConfig, load},
+    ops::LmBackend,
+    weights::{
+        Hub, ModelFiles, Sources,
+        hub_uri::HubUri,
+        peft::{self, AdapterConfig},
+    },
+};
+
+/// Longest context that is prepared for; models that claim more get this (their tables alone would take gigabytes).
+const MAX_CONTEXT: usize = 128 * 1024;
+
+/// Which model runs
+#[derive(Clone, Debug, clap::Args)]
+pub struct ModelArgs {
+    /// A model directory, a .gguf file, or hf://org/name[@revision]; an adapter's directory stands for the adapter on
+    /// the base that it names
+    #[arg(long, value_name = "DIR|URI")]
+    pub model: String,
+    /// A LoRA adapter for the model: a directory that PEFT or a stage wrote, or hf://org/name
+    #[arg(long, value_name = "DIR|URI")]
+    pub adapter: Option<String>,
+    /// Where imports of .gguf files are kept; may be deleted at any time
+    #[arg(long, value_name = "DIR", default_value = ".medtrain")]
+    pub workdir: PathBuf,
+    /// Threads to compute with (default: all CPUs that this process may use); results do not depend on it
+    #[arg(long, value_name = "N", env = "MEDTRAIN_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+impl ModelArgs {
+    /// Runs `work` on as many threads as were asked for.
+    pub fn on_threads<R: Send>(&self, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+        let threads = self.threads.map_or_else(crate::device::thread_count, |threads| Ok(threads.into()))?;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.map_err(|error| Failure::internal(format!("{threads} threads can't be started: {error}")))?.install(work)
+    }
+
+    fn directory(&self, uri: &str) -> Result<PathBuf> {
+        if !uri.contains("://") && !uri.ends_with(".gguf") {
+            let dir = PathBuf::from(uri);
+            return match dir.is_dir() {
+                true => Ok(dir),
+                false => Err(Failure::input(format!(
+                    "{uri}: no such directory; give a model directory, a .gguf file, or hf://org/name for a model of \
+                     the Hugging Face hub"
+                ))),
+            };
+        }
+        let fetch = |uri: &str, _: &Path| {
+            Err(Failure::config(format!(
+                "{uri}: can't be run from an object store; copy it here, or give a directory, a .gguf file or hf://org/name"
+            )))
+        };
+        let sources = Sources { hub: Hub::from_env(), workdir: &self.workdir, base: Path::new("."), fetch: &fetch };
+        Ok(sources.model(uri, None)?.dir)
+    }
+
+    /// The directories of the base and of the adapter.
+    fn directories(&self) -> Result<(PathBuf, Option<PathBuf>)> {
+        let model = self.directory(&self.model)?;
+        match (&self.adapter, peft::is_adapter(&model) && !model.join("config.json").is_file()) {
+            (None, false) => Ok((model, None)),
+            (Some(adapter), false) => {
+                let adapter = self.directory(adapter)?;
+                match peft::is_adapter(&adapter) {
+                    true => Ok((model, Some(adapter))),
+                    false => Err(Failure::input(format!(
+                        "{}: no {}, so this is not an adapter; a whole model goes to --model",
+                        adapter.display(),
+                        peft::CONFIG
+                    ))),
+                }
+            }
+            (Some(_), true) => Err(Failure::config(format!(
+                "--model {}: is an adapter, and --adapter gives another; one adapter at a time: merge the first one \
+                 (medtrain merge) and put the second on the result",
+                self.model
+            ))),
+            (None, true) => Ok((self.base_of(&model)?, Some(model))),
+        }
+    }
+
+    /// The base that an adapter names: a path relative to the adapter, or a model of the hub.
+    fn base_of(&self, adapter: &Path) -> Result<PathBuf> {
+        let (config, _) = peft::load_adapter(adapter)?;
+        let Some(name) = config.base_model_name_or_path else {
+            return Err(Failure::input(format!(
+                "{}: the adapter names no base; give the base as --model and this as --adapter",
+                adapter.display()
+            )));
+        };
+        let near = adapter.join(&name);
+        if near.is_dir() {
+            return Ok(near);
+        }
+        let hub = format!("hf://{name}");
+        match HubUri::parse(&hub) {
+            Ok(uri) if uri.path.is_none() => self.directory(&hub),
+            _ => Err(Failure::input(format!(
+                "{}: the adapter's base \"{name}\" is not there; give the base as --model and this as --adapter",
+                adapter.display()
+            ))),
+        }
+    }
+
+    /// Loads base and adapter.
+    ///
+    /// # Errors
+    /// 65 for what is missing, damaged or made for another base; hub errors as [`Hub::files`].
+    pub fn load<B: LmBackend>(&self, device: &B::Device) -> Result<LoadedModel<B>> {
+        let (dir, adapter_dir) = self.directories()?;
+        let config = ModelConfig::load(&dir)?;
+        let positions = config.max_position_embeddings.min(MAX_CONTEXT);
+        let model = load::load::<B>(&dir, positions, device)?;
+        let adapter = match &adapter_dir {
+            Some(adapter_dir) => Some(adapter::load::<B>(adapter_dir, &dir, &config, device)?),
+            None => None,
+        };
+        let doubt = adapter_dir
+            .as_ref()
+            .zip(adapter.as_ref())
+            .and_then(|(adapter_dir, adapter)| other_base(&adapter.config, adapter_dir, &self.model, &dir));
+        Ok(LoadedModel { model, adapter, dir, adapter_dir, doubt })
+    }
+}
+
+/// A sentence if the adapter names another base than the one it is put on. Shapes agree, so it may be meant.
+fn other_base(adapter: &AdapterConfig, adapter_dir: &Path, uri: &str, base: &Path) -> Option<String> {
+    let name = adapter.base_model_name_or_path.as_deref()?;
+    let near = adapter_dir.join(name);
+    let same = match (near.canonicalize(), base.canonicalize()) {
+        (Ok(near), Ok(base)) => near == base,
+        // Somewhere else, or of the hub: only a name of the hub can be compared.
+        _ => match HubUri::parse(uri) {
+            Ok(given) => given.repo == name,
+            Err(_) => true,
+        },
+    };
+    let (adapter_dir, base) = (adapter_dir.display(), base.display());
+    (!same).then(|| format!("{adapter_dir} was trained on \"{name}\", not on {base}; its answers may make no sense"))
+}
+
+/// What [`ModelArgs::load`] loads.
+pub struct LoadedModel<B: LmBackend> {
+    pub model: Decoder<B>,
+    pub adapter: Option<LoadedAdapter<B>>,
+    pub dir: PathBuf,
+    pub adapter_dir: Option<PathBuf>,
+    /// A sentence if the adapter names another base.
+    pub doubt: Option<String>,
+}
+
+impl<B: LmBackend> LoadedModel<B> {
+    /// What makes this a reward model: the adapter or the base, in words.
+    pub fn reward_model(&self) -> Option<String> {
+        let adapter = self.adapter_dir.as_ref().filter(|_| self.adapter.as_ref().is_some_and(|a| a.is_reward_model()));
+        if let Some(dir) = adapter {
+            return Some(format!("{}: the adapter of a reward model", dir.display()));
+        }
+        let architecture = self.model.config().raw.get("architectures")?.get(0)?.as_str()?;
+        architecture.ends_with("ForSequenceClassification").then(|| format!("{}: a reward model", self.dir.display()))
+    }
+
+    /// The reward head `[hidden]`: the adapter's or the base's own.
+    ///
+    /// # Errors
+    /// 65 if the base's weights can't be read.
+    pub fn score_head(&self) -> Result<Option<Vec<f32>>> {
+        if let Some(score) = self.adapter.as_ref().and_then(|adapter| adapter.score.clone()) {
+            return Ok(Some(score));
+        }
+        let files = ModelFiles::open(&self.dir)?;
+        if !files.contains("score.weight") {
+            return Ok(None);
+        }
+        let (shape, score) = files.read_f32("score.weight")?;
+        match shape == [1, self.model.config().hidden_size] {
+            true => Ok(Some(score)),
+            false => Err(Failure::input(format!(
+                "{}: \"score.weight\" has shape {shape:?}; a reward model has one score",
+                self.dir.display()
+            ))),
+        }
+    }
+
+    /// The tokenizer in `given`, else the one saved with the adapter, else the model's.
+    ///
+    /// # Errors
+    /// 65 if it has ids that the model has no embedding for.
+    pub fn tokenizer(&self, given: Option<&Path>) -> Result<Tokenizer> {
+        let with_adapter = self.adapter_dir.as_deref().filter(|dir| dir.join("tokenizer.json").is_file());
+        let dir = given.or(with_adapter).unwrap_or(&self.dir);
+        let tokenizer = Tokenizer::load(dir)?;
+        let (ids, rows) = (tokenizer.vocab_size(), self.model.config().vocab_size);
+        match ids <= rows {
+            true => Ok(tokenizer),
+            false => Err(Failure::input(format!(
+                "{}: the tokenizer has {ids} tokens, the model {} only {rows}; it belongs to another model",
+                dir.display(),
+                self.dir.display()
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "loaded_model_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+//! Promises of [`super::ModelArgs`].
+
+use std::fs;
+
+use burn_flex::Flex;
+
+use super::*;
+use crate::cli::fixture::{model_args, speaking_model};
+
+fn fixture(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures").join(path).display().to_string()
+}
+
+fn args(model: &str, adapter: Option<&str>) -> ModelArgs {
+    ModelArgs { model: fixture(model), adapter: adapter.map(fixture), workdir: PathBuf::from("unused"), threads: None }
+}
+
+fn load(args: &ModelArgs) -> Result<LoadedModel<Flex>> {
+    args.load(&Default::default())
+}
+
+fn refusal(args: &ModelArgs) -> String {
+    load(args).err().expect("it is refused").message
+}
+
+#[test]
+fn an_adapter_given_as_the_model_brings_the_base_that_it_names() {
+    let loaded = load(&args("lora/all_linear/adapter", None)).unwrap();
+    assert_eq!(loaded.dir.canonicalize().unwrap(), Path::new(&fixture("models/llama")).canonicalize().unwrap());
+    assert!(loaded.adapter.is_some());
+    assert_eq!(loaded.doubt, None);
+}
+
+#[test]
+fn an_adapter_of_the_given_base_raises_no_doubt_and_one_of_a_sibling_does() {
+    assert_eq!(load(&args("models/llama", Some("lora/all_linear/adapter"))).unwrap().doubt, None);
+    let loaded = load(&args("models/llama3_rope", Some("lora/all_linear/adapter"))).unwrap();
+    let doubt = loaded.doubt.unwrap();
+    assert!(doubt.contains("was trained on \"../../../models/llama\", not on "), "{doubt}");
+    assert!(doubt.ends_with("models/llama3_rope; its answers may make no sense"), "{doubt}");
+}
+
+#[test]
+fn what_is_not_there_or_no_model_is_told_with_the_way_out() {
+    let missing = refusal(&ModelArgs { model: "no/such".into(), ..args("", None) });
+    assert_eq!(
+        missing,
+        "no/such: no such directory; give a model directory, a .gguf file, or hf://org/name for a model of the Hugging \
+         Face hub"
+    );
+    let swapped = refusal(&args("models/llama", Some("models/llama")));
+    assert!(swapped.ends_with("no adapter_config.json, so this is not an adapter; a whole model goes to --model"));
+    let two = refusal(&args("lora/rslora/adapter", Some("lora/all_linear/adapter")));
+    assert!(two.contains("one adapter at a time"), "{two}");
+}
+
+#[test]
+fn an_adapter_whose_base_is_gone_asks_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in [peft::CONFIG, peft::WEIGHTS] {
+        fs::copy(Path::new(&fixture("lora/all_linear/adapter")).join(name), dir.path().join(name)).unwrap();
+    }
+    let message = refusal(&model_args(dir.path()));
+    let expected =
+        "the adapter's base \"../../../models/llama\" is not there; give the base as --model and this as --adapter";
+    assert_eq!(message, format!("{}: {expected}", dir.path().display()));
+}
+
+#[test]
+fn reward_models_are_recognised_by_base_and_by_adapter() {
+    let base = load(&args("models/llama_reward", None)).unwrap();
+    assert!(base.reward_model().unwrap().ends_with("models/llama_reward: a reward model"));
+    let adapter = load(&args("models/llama", Some("lora/reward/adapter"))).unwrap();
+    assert!(adapter.reward_model().unwrap().ends_with("lora/reward/adapter: the adapter of a reward model"));
+    assert_eq!(load(&args("models/llama", None)).unwrap().reward_model(), None);
+}
+
+#[test]
+fn a_tokenizer_with_more_tokens_than_the_model_is_refused() {
+    let speaking = speaking_model();
+    let loaded = load(&model_args(speaking.path())).unwrap();
+    assert!(loaded.tokenizer(None).is_ok());
+    let small = load(&args("models/llama", None)).unwrap();
+    let message = small.tokenizer(Some(speaking.path())).err().expect("it is refused").message;
+    let tokens = loaded.tokenizer(None).unwrap().vocab_size();
+    let (tokenizer, model) = (speaking.path().display(), fixture("models/llama"));
+    let expected = format!(
+        "{tokenizer}: the tokenizer has {tokens} tokens, the model {model} only 128; it belongs to another model"
+    );
+    assert_eq!(message, expected);
+}

@@ -1,0 +1,240 @@
+//! Promises of [`super::sampler`], on the tiny models of tests/parity and, where it is there, on SmolLM2.
+
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+};
+
+use burn_flex::Flex;
+use serde_json::{Value, json};
+
+use super::{processors::argmax, sampler::*, stop::FinishReason::*, *};
+use crate::{
+    data::{Tokenizer, fixture::tiny_tokenizer},
+    failure::Result,
+    model::{Decoder, ModelConfig, load},
+    ops::{Segments, to_host},
+};
+
+const CONTEXT: usize = 32;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures")
+}
+
+fn tiny(family: &str) -> Decoder<Flex> {
+    load::load(&fixtures().join("models").join(family), CONTEXT, &Default::default()).unwrap()
+}
+
+fn greedy(max_new_tokens: u32) -> SamplingArgs {
+    SamplingArgs { do_sample: false, ..sampling(max_new_tokens) }
+}
+
+fn sampling(max_new_tokens: u32) -> SamplingArgs {
+    SamplingArgs {
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        repetition_penalty: 1.0,
+        min_new_tokens: 0,
+        max_new_tokens,
+        do_sample: true,
+        seed: 7,
+    }
+}
+
+fn stop(args: &SamplingArgs, eos: &[u32], strings: &[&str]) -> StopRules {
+    StopRules::new(eos.to_vec(), strings.iter().map(ToString::to_string).collect(), args.max_new_tokens).unwrap()
+}
+
+/// Prompts of different lengths, streams counted from 0.
+fn requests(prompts: &[&[u32]]) -> Vec<Request> {
+    (0..).zip(prompts).map(|(stream, ids)| Request { ids: ids.to_vec(), stream }).collect()
+}
+
+const PROMPTS: [&[u32]; 5] = [&[7, 12, 78, 95, 123], &[20], &[79, 70, 109], &[5, 6, 7, 8, 9, 10, 11, 12, 13], &[1, 2]];
+
+fn run(model: &Decoder<Flex>, requests: &[Request], args: &SamplingArgs, eos: &[u32], batch: usize) -> Vec<Completion> {
+    try_run(model, requests, args, eos, batch).unwrap()
+}
+
+fn try_run(
+    model: &Decoder<Flex>,
+    requests: &[Request],
+    args: &SamplingArgs,
+    eos: &[u32],
+    batch: usize,
+) -> Result<Vec<Completion>> {
+    let stop = stop(args, eos, &[]);
+    let generation = Generation { model, adapter: None, args, stop: &stop, tokenizer: None, batch };
+    generation.run(requests, &mut |_| {}, &|| false).map(Option::unwrap)
+}
+
+/// Greedy tokens from a full forward for each, without a cache.
+fn by_full_forward(model: &Decoder<Flex>, prompt: &[u32], tokens: usize) -> Vec<u32> {
+    let mut ids = prompt.to_vec();
+    for _ in 0..tokens {
+        let hidden = model.hidden(&ids, &Segments::from_lengths([ids.len()]), None);
+        let last = model.logits(&hidden.narrow(0, ids.len() - 1, 1), None);
+        ids.push(argmax(&to_host(&last)).unwrap());
+    }
+    ids.split_off(prompt.len())
+}
+
+#[test]
+fn greedy_over_the_cache_is_greedy_over_full_forwards_in_every_family() {
+    for family in ["llama", "llama3_rope", "llama_linear_rope", "mistral", "qwen2", "qwen3", "smollm2"] {
+        let model = tiny(family);
+        for (prompt, ours) in PROMPTS.iter().zip(run(&model, &requests(&PROMPTS), &greedy(12), &[], 3)) {
+            assert_eq!(ours.ids, by_full_forward(&model, prompt, 12), "{family}");
+            assert_eq!(ours.finish, Length);
+        }
+    }
+}
+
+#[test]
+fn a_request_gets_the_same_answer_in_any_batch() {
+    let model = tiny("qwen2");
+    let all = requests(&PROMPTS);
+    // Two ends of sequence out of 128 tokens, so that slots come free at different times.
+    let eos = [3, 90];
+    let args = sampling(20);
+    let alone: Vec<Completion> =
+        all.iter().map(|one| run(&model, std::slice::from_ref(one), &args, &eos, 1).remove(0)).collect();
+    let lengths: Vec<usize> = alone.iter().map(|one| one.ids.len()).collect();
+    assert!(lengths.iter().any(|length| *length < 20), "some answer ends early: {lengths:?}");
+    for batch in [0, 1, 2, 3, 5, 64] {
+        assert_eq!(run(&model, &all, &args, &eos, batch), alone, "batch {batch}");
+    }
+    let mut turned: Vec<Request> = all.clone();
+    turned.reverse();
+    let mut answers = run(&model, &turned, &args, &eos, 2);
+    answers.reverse();
+    assert_eq!(answers, alone, "the order of requests");
+}
+
+#[test]
+fn the_stream_and_the_seed_decide_what_is_drawn() {
+    let model = tiny("llama");
+    let draw = |stream, seed| {
+        let request = Request { ids: vec![7, 12], stream };
+        run(&model, &[request], &SamplingArgs { seed, ..sampling(10) }, &[], 1).remove(0).ids
+    };
+    assert_eq!(draw(4, 7), draw(4, 7));
+    assert_ne!(draw(4, 7), draw(5, 7));
+    assert_ne!(draw(4, 7), draw(4, 8));
+}
+
+#[test]
+fn an_end_of_sequence_token_ends_the_answer_and_is_part_of_it() {
+    let model = tiny("smollm2");
+    let prompt = requests(&[&[7, 12, 78]]);
+    let free = run(&model, &prompt, &greedy(12), &[], 1).remove(0).ids;
+    let first = free.iter().position(|id| *id == free[3]).unwrap();
+    let ended = run(&model, &prompt, &greedy(12), &[free[3]], 1).remove(0);
+    assert_eq!((ended.ids.as_slice(), ended.finish), (&free[..=first], Eos));
+    let held = SamplingArgs { min_new_tokens: 6, ..greedy(12) };
+    let held = run(&model, &prompt, &held, &[free[3]], 1).remove(0).ids;
+    assert!(held.len() > 6 && !held[..6].contains(&free[3]), "{held:?}");
+}
+
+#[test]
+fn an_answer_ends_where_the_context_is_full() {
+    let model = tiny("smollm2");
+    let long: Vec<u32> = (0..30).collect();
+    let answers = run(&model, &requests(&[&long, &[1, 2]]), &greedy(12), &[], 2);
+    assert_eq!((answers[0].ids.len(), answers[0].finish), (2, Length));
+    assert_eq!((answers[1].ids.len(), answers[1].finish), (12, Length));
+    assert_eq!(answers[0].ids, by_full_forward(&model, &long, 2));
+}
+
+#[test]
+fn prompts_that_can_not_be_answered_are_refused_by_index() {
+    let model = tiny("smollm2");
+    let message = |prompt: &[u32]| try_run(&model, &requests(&[&[1], prompt]), &greedy(4), &[], 2).unwrap_err().message;
+    assert_eq!(message(&[]), "prompt 1: it has no tokens; a prompt needs at least one, such as BOS");
+    assert_eq!(
+        message(&[1; 32]),
+        "prompt 1: its 32 tokens leave no room for an answer in the context of 32 tokens; shorten it"
+    );
+    assert_eq!(
+        message(&[1, 128]),
+        "prompt 1: token id 128 is beyond the model's vocabulary of 128; the tokenizer belongs to another model"
+    );
+}
+
+#[test]
+fn an_interruption_is_heeded_at_the_next_token() {
+    let (model, args) = (tiny("smollm2"), greedy(12));
+    let stop = stop(&args, &[], &[]);
+    let generation = Generation { model: &model, adapter: None, args: &args, stop: &stop, tokenizer: None, batch: 2 };
+    let seen = Cell::new(0);
+    let out = generation.run(&requests(&[&[1], &[2]]), &mut |_| seen.set(seen.get() + 1), &|| seen.get() >= 4);
+    assert_eq!((out.unwrap(), seen.get()), (None, 4));
+}
+
+/// A model with random weights that speaks the tiny tokenizer's vocabulary.
+fn speaking(tokenizer: &Tokenizer) -> Decoder<Flex> {
+    let config = json!({
+        "architectures": ["LlamaForCausalLM"], "vocab_size": tokenizer.vocab_size(), "hidden_size": 16,
+        "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "initializer_range": 0.4,
+    });
+    load::random(ModelConfig::from_json(config).unwrap(), CONTEXT, 3, &Default::default()).unwrap()
+}
+
+#[test]
+fn the_text_streams_up_to_a_stop_string_and_ends_before_it() {
+    let tokenizer = tiny_tokenizer();
+    let model = speaking(&tokenizer);
+    let prompts = requests(&[&tokenizer.encode("the patient has", false).unwrap(), &[40, 41]]);
+    let args = SamplingArgs { temperature: 0.3, ..sampling(16) };
+    let answer = |strings: &[&str]| {
+        let stop = stop(&args, tokenizer.eos_ids(), strings);
+        let tokenizer = Some(&tokenizer);
+        let generation = Generation { model: &model, adapter: None, args: &args, stop: &stop, tokenizer, batch: 2 };
+        let mut streamed = String::new();
+        let mut show = |token: NewToken| {
+            if token.request == 0 {
+                streamed.push_str(token.text);
+            }
+        };
+        let completion = generation.run(&prompts, &mut show, &|| false).unwrap().unwrap().remove(0);
+        assert_eq!(streamed, completion.text);
+        completion
+    };
+    let free = answer(&[]);
+    assert_eq!(free.text, tokenizer.decode(&free.ids, true).unwrap().trim_end_matches('\u{FFFD}'));
+    let middle: Vec<char> = free.text.chars().skip(4).take(3).collect();
+    let word: String = middle.into_iter().collect();
+    let before = free.text.split(word.as_str()).next().unwrap();
+    let stopped = answer(&["never said", &word]);
+    assert_eq!((stopped.text.as_str(), stopped.finish), (before, StopString));
+    assert!(free.ids.starts_with(&stopped.ids) && stopped.ids.len() < free.ids.len());
+}
+
+#[test]
+fn smollm2_has_the_logits_and_greedy_answers_of_transformers() {
+    let Some(dir) = std::env::var_os("MEDTRAIN_SMOLLM2").map(PathBuf::from) else {
+        eprintln!("skipped: MEDTRAIN_SMOLLM2 names no directory with SmolLM2-135M-Instruct");
+        return;
+    };
+    let model: Decoder<Flex> = load::load(&dir, 256, &Default::default()).unwrap();
+    let text = std::fs::read_to_string(fixtures().join("smollm2.json")).unwrap();
+    let fixture: Value = serde_json::from_str(&text).unwrap();
+    let names = ["english", "chat", "chinese", "digits", "code", "spaces"];
+    let ids = |value: &Value| serde_json::from_value::<Vec<u32>>(value.clone()).unwrap();
+    let prompts: Vec<Vec<u32>> = names.iter().map(|name| ids(&fixture[name]["ids"])).collect();
+    let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    let answers = run(&model, &requests(&prompts), &greedy(32), &[2], 3);
+    for ((name, prompt), answer) in names.iter().zip(&prompts).zip(answers) {
+        let case = &fixture[name];
+        assert_eq!((answer.ids, answer.finish), (ids(&case["greedy"]), Length), "{name}");
+        let hidden = model.hidden(prompt, &Segments::from_lengths([prompt.len()]), None);
+        let logits = to_host(&model.logits(&hidden.narrow(0, prompt.len() - 1, 1), None));
+        let expected = case["top_logits"].as_array().unwrap().iter().map(|logit| logit.as_f64().unwrap() as f32);
+        for (id, expected) in ids(&case["top_ids"]).into_iter().zip(expected) {
+            let ours = logits[id as usize];
+            assert!((ours - expected).abs() < 1e-3, "{name}: logit of {id} is {ours}, transformers' {expected}");
+        }
+    }
+}
