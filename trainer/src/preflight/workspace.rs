@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use medtrain_crds::resolve::Resolved;
 use medtrain_crds::training::{HubSpec, StorageSpec};
 
-use crate::artifact::{Store, StoreOptions};
+use crate::artifact::{RunId, Store, StoreOptions};
 use crate::failure::{Failure, Result};
 use crate::weights::Hub;
 
@@ -62,6 +62,24 @@ impl Workspace {
         let mut from_env = Hub::from_env();
         from_env.endpoint = hub.and_then(|hub| hub.endpoint.clone());
         Ok(Self { base: base.to_owned(), workdir, store, hub: from_env, storage })
+    }
+
+    /// Whether artifacts can be written. A folder of this machine is not made for it: the nearest one that exists is
+    /// tried.
+    ///
+    /// # Errors
+    /// 77 when writing is refused, 75 when the disk is full, 64 for an output that is no folder or a store that can't
+    /// hold finished stages.
+    pub fn check_output(&self) -> Result<()> {
+        let Some(root) = self.store.local_path("") else { return self.store.probe() };
+        let nearest = root.ancestors().find(|path| fs::symlink_metadata(path).is_ok()).unwrap_or(Path::new("/"));
+        if !nearest.is_dir() {
+            return Err(Failure::config(format!("{}: is a file; choose a folder for the output", nearest.display())));
+        }
+        let probe = nearest.join(format!(".medtrain-probe-{}", RunId::random()?.as_str()));
+        let written = fs::write(&probe, "probe");
+        let _ = fs::remove_file(&probe); // not there if it could not be written
+        written.map_err(|error| Failure::io(nearest, &error))
     }
 
     /// Opens the store of an input, with the settings that the resource has for it.
