@@ -13,19 +13,19 @@ mod interrupts;
 mod loaded_model;
 pub mod logits;
 pub mod merge;
+pub mod plan;
 mod predictions;
 pub mod run;
 mod speaker;
 pub mod stage;
 mod summary;
+pub mod training_file;
 pub mod verify;
 
 use std::process::ExitCode as ProcessExit;
 
 use clap::{Parser, Subcommand};
 use medtrain_crds::contract::ExitCode;
-
-use crate::failure::Failure;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -49,6 +49,8 @@ struct Cli {
 enum Command {
     /// Run a training: all stages of a YAML file, one after another.
     Run(run::RunArgs),
+    /// Look at a training without running it: stages, data, steps, memory, what is done, every problem at once.
+    Plan(plan::PlanArgs),
     /// Run one stage of a written plan; this is what a pod does.
     Stage(stage::StageArgs),
     /// Chat with a model, answer one prompt, or answer a file of prompts.
@@ -77,31 +79,20 @@ pub fn main() -> ProcessExit {
     };
     let result = match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Stage(args) => stage::run(args),
-        Command::Generate(args) => generate::run(*args).map_err(one),
-        Command::Logits(args) => logits::run(args).map_err(one),
-        Command::Merge(args) => merge::run(args).map_err(one),
-        Command::Import(args) => import::run(args).map_err(one),
-        Command::Verify(args) => verify::run(args).map_err(one),
+        Command::Generate(args) => generate::run(*args),
+        Command::Logits(args) => logits::run(args),
+        Command::Merge(args) => merge::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Verify(args) => verify::run(args),
     };
     match result {
         Ok(()) => ProcessExit::SUCCESS,
-        Err(failures) => {
-            let mut exit = ExitCode::Internal;
-            for (index, failure) in failures.iter().enumerate() {
-                if index == 0 {
-                    exit = failure.exit;
-                }
-                match failure.exit {
-                    ExitCode::Checkpointed => eprintln!("{failure}"),
-                    _ => eprintln!("error: {failure}"),
-                }
-            }
-            ProcessExit::from(exit.code())
+        Err(failure) => {
+            let mark = if failure.exit == ExitCode::Checkpointed { "" } else { "error: " };
+            failure.message.lines().for_each(|line| eprintln!("{mark}{line}"));
+            ProcessExit::from(failure.exit.code())
         }
     }
-}
-
-fn one(failure: Failure) -> Vec<Failure> {
-    vec![failure]
 }

@@ -1,6 +1,6 @@
 //! `medtrain run`: a whole training on this machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn_flex::Flex;
 use medtrain_crds::contract::Phase;
@@ -8,6 +8,7 @@ use medtrain_crds::resolve::{PlannedStage, Role};
 
 use super::{
     compute::ComputeArgs,
+    plan,
     summary::{self, Row},
     training_file,
 };
@@ -51,23 +52,22 @@ pub struct RunArgs {
     compute: ComputeArgs,
 }
 
-pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
-    let one = |failure: Failure| vec![failure];
-    let (_, resolved) = training_file::load(&args.file, &args.sets)?;
-    let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
-    let device = args.compute.start().map_err(one)?;
-    let stop = StopSignal::install().map_err(one)?;
-    let workspace = Workspace::open(&resolved, &folder, args.workdir.clone()).map_err(one)?;
+pub fn run(args: RunArgs) -> Result<()> {
+    let loaded = training_file::load(&args.file, &args.sets);
+    let (_, resolved) = loaded.map_err(|errors| training_file::failure(&args.file, &errors))?;
+    let device = args.compute.start()?;
+    let stop = StopSignal::install()?;
+    let workspace = Workspace::open(&resolved, training_file::folder(&args.file), args.workdir.clone())?;
     if !args.json {
         eprintln!("checking {} …", args.file.display());
     }
-    let found = preflight(&resolved, &workspace)?;
+    let found = preflight(&resolved, &workspace).map_err(|problems| plan::all(&problems))?;
     let chosen: Vec<&PlannedStage> = match &args.only {
         None => found.plan.stages.iter().collect(),
         Some(name) => {
             let stage = found.plan.stage(name).ok_or_else(|| {
                 let names: Vec<&str> = found.plan.stages.iter().map(|stage| stage.name.as_str()).collect();
-                one(Failure::config(format!("--only {name}: there is no such stage; there are {}", names.join(", "))))
+                Failure::config(format!("--only {name}: there is no such stage; there are {}", names.join(", ")))
             })?;
             vec![stage]
         }
@@ -75,16 +75,16 @@ pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
     for warning in &found.warnings {
         eprintln!("warning: {warning}");
     }
-    found.write(&workspace).map_err(one)?;
+    found.write(&workspace)?;
     let mut rows = Vec::new();
     for stage in chosen {
-        let row = run_stage(&args, &workspace, &found, stage, device, &stop).map_err(one)?;
+        let row = run_stage(&args, &workspace, &found, stage, device, &stop)?;
         rows.push(row);
     }
     summary::print(&rows, args.json);
     if let Some(questions) = &args.questions {
-        let models = (first_model(&workspace, &found).map_err(one)?, last_model(&rows));
-        summary::ask(questions, &models.0, models.1.as_deref()).map_err(one)?;
+        let models = (first_model(&workspace, &found)?, last_model(&rows));
+        summary::ask(questions, &models.0, models.1.as_deref())?;
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ pub struct StageArgs {
     compute: ComputeArgs,
 }
 
-pub fn run(args: StageArgs) -> std::result::Result<(), Vec<Failure>> {
+pub fn run(args: StageArgs) -> Result<()> {
     let result = stage(&args);
     let message = match &result {
         Ok((uri, manifest)) => {
@@ -62,7 +62,7 @@ pub fn run(args: StageArgs) -> std::result::Result<(), Vec<Failure>> {
     {
         eprintln!("warning: {}: {error}", args.termination_log.display());
     }
-    result.map(|_| ()).map_err(|failure| vec![failure])
+    result.map(|_| ())
 }
 
 fn stage(args: &StageArgs) -> Result<(String, Manifest)> {
