@@ -13,11 +13,13 @@ mod interrupts;
 mod loaded_model;
 pub mod logits;
 pub mod merge;
+pub mod plan;
 mod predictions;
 pub mod run;
 mod speaker;
 pub mod stage;
 mod summary;
+pub mod training_file;
 pub mod verify;
 
 use std::process::ExitCode as ProcessExit;
@@ -47,6 +49,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what a training would do: stages, what is done already, steps, tokens, memory, every problem at once.
+    Plan(plan::PlanArgs),
     /// Run a training: all stages of a YAML file, one after another.
     Run(run::RunArgs),
     /// Run one stage of a written plan; this is what a pod does.
@@ -76,6 +80,7 @@ pub fn main() -> ProcessExit {
         }
     };
     let result = match cli.command {
+        Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args),
         Command::Stage(args) => stage::run(args),
         Command::Generate(args) => generate::run(*args).map_err(one),
