@@ -81,12 +81,12 @@ fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let architecture = architecture.as_ref().and_then(serde_json::Value::as_str).unwrap_or("LlamaForCausalLM").to_owned();
     let (last, earlier) = args.adapter.split_last().expect("clap requires one adapter at least");
     for dir in earlier {
-        let adapter = adapter::load::load::<B>(dir, &args.model, model.config(), &device)?;
+        let adapter = adapter::load::<B>(dir, &args.model, model.config(), &device)?;
         let mut changed = Vec::new();
         adapter::merge(&model, &adapter.lora, &adapter.parameters, |name, weight| changed.push((name.to_owned(), weight)));
         changed.into_iter().for_each(|(name, weight)| model.set_weight(&name, weight));
     }
-    let adapter = adapter::load::load::<B>(last, &args.model, model.config(), &device)?;
+    let adapter = adapter::load::<B>(last, &args.model, model.config(), &device)?;
     let mut parameters: Parameters<B> = adapter.parameters.clone();
     let mut config = Map::new();
     if let Some(score) = &adapter.score {

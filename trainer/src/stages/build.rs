@@ -19,13 +19,13 @@ use super::{
     training::Training,
 };
 use crate::{
-    adapter::Adapter,
+    adapter,
     data::{ChatTemplate, DataReport, Prepared, Tokenizer},
     failure::{Failure, Result},
     model::{Decoder, ModelConfig, Parameter, Parameters, load},
     ops::LmBackend,
     preflight::{self, Units, Workspace},
-    weights::{ModelFiles, peft},
+    weights::ModelFiles,
 };
 
 /// A stage's task, by kind.
@@ -152,7 +152,7 @@ fn task<B: LmBackend>(
     let original = (stage.kind == StageKind::PPO).then(|| model.clone());
     let (tuned, mut parameters) = Tuned::new(model, &stage.tuning, seed)?;
     if let (Some(adapter), Tuning::Lora(lora)) = (find(inputs, Role::Adapter), &stage.tuning) {
-        continue_from(&mut parameters, adapter, lora, base, device)?;
+        continue_from(&mut parameters, adapter, lora, base, tuned.config(), device)?;
     }
     let units = Units::new(stage.kind, &data.train, &args, seed);
     let Prepared { train, eval, .. } = data;
@@ -189,33 +189,29 @@ fn continue_from<B: LmBackend>(
     adapter: &ModelInput,
     lora: &LoraArgs,
     base: &ModelInput,
+    config: &ModelConfig,
     device: &B::Device,
 ) -> Result<()> {
     let dir = adapter.adapter.as_deref().unwrap_or(&adapter.dir);
-    let (config, tensors) = peft::load_adapter(dir)?;
-    let place = |problem: String| Failure::input(format!("{}: {problem}", dir.display()));
-    if config.r != lora.rank as usize || (config.scaling() - lora.scale()).abs() > 1e-6 * lora.scale() {
+    let loaded = adapter::load::<B>(dir, &base.dir, config, device)?;
+    if loaded.config.r != lora.rank as usize || (loaded.config.scaling() - lora.scale()).abs() > 1e-6 * lora.scale() {
         return Err(Failure::config(format!(
             "{}: the adapter has rank {} and alpha {}, the stage lora.rank {} and lora.alpha {}; write the adapter's \
              values into the stage to train it on",
             dir.display(),
-            config.r,
-            config.lora_alpha,
+            loaded.config.r,
+            loaded.config.lora_alpha,
             lora.rank,
             lora.alpha
         )));
     }
     for (name, parameter) in parameters.iter_mut() {
-        let tensor = tensors.get(name).ok_or_else(|| {
-            place(format!("has no tensor \"{name}\", which lora.targetModules calls for; list the adapter's own modules"))
+        *parameter = loaded.parameters.get(name).cloned().ok_or_else(|| {
+            Failure::input(format!(
+                "{}: has no tensor \"{name}\", which lora.targetModules calls for; list the adapter's own modules",
+                dir.display()
+            ))
         })?;
-        if tensor.shape != parameter.shape {
-            return Err(place(format!(
-                "is an adapter for another base: \"{name}\" has shape {:?}, {} calls for {:?}",
-                tensor.shape, base.uri, parameter.shape
-            )));
-        }
-        *parameter = Parameter::new(tensor.shape.clone(), tensor.data.clone(), device);
     }
     Ok(())
 }
@@ -237,28 +233,21 @@ fn reward_model<B: LmBackend>(
         trained.key.as_ref().map_or(trained.digest.as_str(), |key| key.as_str()) == base.identity()
     });
     if let (true, Some(dir)) = (same_base, &input.adapter) {
-        let (config, tensors) = peft::load_adapter(dir)?;
-        if !tensors.keys().any(|name| name.contains("embed_tokens") || name == "lm_head.weight") {
-            let lora = LoraArgs {
-                rank: config.r as u32,
-                alpha: config.lora_alpha,
-                dropout: 0.0,
-                target_modules: config.target_modules,
-                use_rslora: config.use_rslora,
-                modules_to_save: Vec::new(),
-            };
-            let mut parameters: Parameters<B> = tensors
-                .into_iter()
-                .map(|(name, tensor)| (name, Parameter::new(tensor.shape, tensor.data, device)))
-                .collect();
-            let head = parameters.remove(SCORE).ok_or_else(|| no_head(&dir.display().to_string()))?;
-            let adapter = Adapter::view(policy.config(), &lora, &parameters);
-            return Ok(RewardModel { model: policy.clone(), adapter: Some(adapter), head, mean: mean.unwrap_or(0.0) });
+        let loaded = adapter::load::<B>(dir, &base.dir, policy.config(), device)?;
+        let saves_embedding =
+            loaded.parameters.keys().any(|name| name.contains("embed_tokens") || name == "lm_head.weight");
+        if let (Some(score), false) = (&loaded.score, saves_embedding) {
+            let head = Parameter::new(vec![1, score.len()], score.clone(), device);
+            let adapter = Some(loaded.view(policy.config()));
+            return Ok(RewardModel { model: policy.clone(), adapter, head, mean: mean.unwrap_or(0.0) });
         }
     }
     let files = ModelFiles::open(&input.dir)?;
     if !files.contains(SCORE) {
-        return Err(no_head(&input.uri));
+        return Err(Failure::input(format!(
+            "{}: has no score.weight; a reward model is what an RM stage writes",
+            input.uri
+        )));
     }
     let (shape, values) = files.read_f32(SCORE)?;
     let model = load::load::<B>(&input.dir, policy.max_positions(), device)?;
@@ -274,10 +263,6 @@ fn reward_model<B: LmBackend>(
     let stored = model.config().raw.get("reward_mean").and_then(serde_json::Value::as_f64);
     let head = Parameter::new(shape, values, device);
     Ok(RewardModel { model, adapter: None, head, mean: mean.or(stored).unwrap_or(0.0) })
-}
-
-fn no_head(place: &str) -> Failure {
-    Failure::input(format!("{place}: has no score.weight; a reward model is what an RM stage writes"))
 }
 
 fn reference_model<B: LmBackend>(
