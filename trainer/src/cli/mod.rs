@@ -47,6 +47,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what a training would do: stages, what is done already, steps, tokens, memory, every problem at once.
+    Plan(plan::PlanArgs),
     /// Run a training: all stages of a YAML file, one after another.
     Run(run::RunArgs),
     /// Look at a training without running it: stages, data, steps, memory, what is done, every problem at once.
@@ -78,6 +80,7 @@ pub fn main() -> ProcessExit {
         }
     };
     let result = match cli.command {
+        Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Stage(args) => stage::run(args),

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 
 use medtrain_crds::resolve::Resolved;
+use medtrain_crds::stage::StageKind;
 use serde::Serialize;
 use serde_json::json;
 
@@ -12,7 +13,6 @@ use super::training_file;
 use crate::data::{preview, preview_pair};
 use crate::failure::{Failure, Result};
 use crate::preflight::{self, Forecast, Preflight, Workspace};
-use medtrain_crds::stage::StageKind;
 
 /// Show what a training would do: stages, what is done already, steps, tokens, memory, every problem at once
 #[derive(Debug, clap::Args)]
@@ -40,44 +40,41 @@ pub struct PlanArgs {
 }
 
 /// # Errors
-/// Every problem of the file (64) or of the inputs, one a line, with the exit code of the first.
-pub fn run(args: PlanArgs) -> Result<()> {
-    let (_, resolved) = training_file::load(&args.file, &args.sets)
-        .map_err(|errors| training_file::failure(&args.file, &errors))?;
-    let ws = Workspace::open(&resolved, training_file::folder(&args.file), args.workdir)?;
+/// Every problem of the file (64) or of the inputs.
+pub fn run(args: PlanArgs) -> std::result::Result<(), Vec<Failure>> {
+    let one = |failure: Failure| vec![failure];
+    let (_, resolved) = training_file::load(&args.file, &args.sets)?;
+    let ws = Workspace::open(&resolved, training_file::folder(&args.file), args.workdir).map_err(one)?;
     let looked = match &args.only {
         Some(only) => preflight::preflight_stage(&resolved, &ws, only),
         None => preflight::preflight(&resolved, &ws),
     };
-    let mut out = std::io::stdout().lock();
-    let print = |text: String, out: &mut std::io::StdoutLock| {
-        out.write_all(text.as_bytes()).map_err(|error| Failure::internal(format!("standard output: {error}")))
-    };
     if args.json {
-        print(format!("{:#}\n", to_json(&resolved, &ws, &looked)), &mut out)?;
+        say(&format!("{:#}\n", to_json(&resolved, &ws, &looked))).map_err(one)?;
     }
-    let found = looked.map_err(|problems| all(&problems))?;
+    let found = looked?;
     if !args.json {
-        print(table(&resolved, &ws, &found), &mut out)?;
+        say(&table(&resolved, &ws, &found)).map_err(one)?;
     }
     if let Some(rows) = args.preview {
-        print(previews(&found, &ws, rows, std::io::stdout().is_terminal())?, &mut out)?;
+        say(&previews(&found, &ws, rows, std::io::stdout().is_terminal()).map_err(one)?).map_err(one)?;
     }
     if args.write {
-        let written = found.write(&ws)?;
+        let written = found.write(&ws).map_err(one)?;
         if !args.json {
-            print(format!("plan written: {}\n", written.uri), &mut out)?;
+            say(&format!("plan written: {}\n", written.uri)).map_err(one)?;
         }
     }
     Ok(())
 }
 
-/// All problems as one, with the exit code of the first.
-pub fn all(problems: &[Failure]) -> Failure {
-    let lines: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
-    match problems.first() {
-        Some(first) => Failure::new(first.exit, lines.join("\n")),
-        None => Failure::internal("a preflight failed without a problem"),
+/// A reader that has gone away (`medtrain plan … | head`) has what it wanted.
+fn say(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::internal(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -99,11 +96,7 @@ fn to_json(
     let problems = looked.as_ref().err().map_or(&[][..], Vec::as_slice);
     let problems: Vec<Problem> = problems
         .iter()
-        .map(|failure| Problem {
-            code: failure.exit.code(),
-            reason: failure.exit.reason(),
-            message: &failure.message,
-        })
+        .map(|failure| Problem { code: failure.exit.code(), reason: failure.exit.reason(), message: &failure.message })
         .collect();
     json!({
         "training": resolved.name, "namespace": resolved.namespace, "output": ws.store.uri(), "seed": resolved.seed,

@@ -5,7 +5,6 @@
 use std::fs;
 use std::path::Path;
 
-use medtrain_crds::contract::ExitCode;
 use medtrain_crds::resolve::{self, Resolved};
 use medtrain_crds::training::{MedicalTraining, SpecError, read, set_override};
 
@@ -15,16 +14,28 @@ use crate::failure::Failure;
 /// are: a [`Workspace`](crate::preflight::Workspace) lets them start at the file's folder.
 ///
 /// # Errors
-/// A file that can't be read, everything wrong with its YAML or its fields, overrides that don't apply.
-pub fn load(path: &Path, sets: &[String]) -> Result<(MedicalTraining, Resolved), Vec<SpecError>> {
+/// 64: a file that can't be read, everything wrong with its YAML or its fields, overrides that don't apply.
+pub fn load(path: &Path, sets: &[String]) -> Result<(MedicalTraining, Resolved), Vec<Failure>> {
     let name = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| vec![SpecError::new(&name, unreadable(&error))])?;
-    let mut value = read(&text, &name)?;
-    let errors: Vec<SpecError> = sets.iter().filter_map(|set| set_override(&mut value, set).err()).collect();
-    if !errors.is_empty() {
-        return Err(errors.into_iter().map(|error| SpecError::new(format!("--set {}", error.path), error.message)).collect());
-    }
-    resolve::load(&value)
+    let at_file = |error: SpecError| match error.path == name {
+        true => Failure::config(error.to_string()),
+        false => Failure::config(format!("{name}: {error}")),
+    };
+    let all = |errors: Vec<SpecError>| errors.into_iter().map(at_file).collect::<Vec<_>>();
+    let text =
+        fs::read_to_string(path).map_err(|error| vec![Failure::config(format!("{name}: {}", unreadable(&error)))])?;
+    let mut value = read(&text, &name).map_err(all)?;
+    let refused: Vec<Failure> = sets
+        .iter()
+        .filter_map(|set| set_override(&mut value, set).err())
+        .map(|error| Failure::config(format!("--set {error}")))
+        .collect();
+    if refused.is_empty() { resolve::load(&value).map_err(all) } else { Err(refused) }
+}
+
+/// The folder that relative paths of a training file start at.
+pub fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 fn unreadable(error: &std::io::Error) -> String {
@@ -33,21 +44,6 @@ fn unreadable(error: &std::io::Error) -> String {
         std::io::ErrorKind::InvalidData => "is no text: save it as UTF-8".to_owned(),
         _ => format!("can't be read: {error}"),
     }
-}
-
-/// The folder that relative paths of a training file start at.
-pub fn folder(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
-}
-
-/// All problems as one failure (64), one a line, each with the file's name in front.
-pub fn failure(path: &Path, errors: &[SpecError]) -> Failure {
-    let name = path.display().to_string();
-    let line = |error: &SpecError| match error.path == name || error.path.starts_with("--set ") {
-        true => error.to_string(),
-        false => format!("{name}: {error}"),
-    };
-    Failure::new(ExitCode::Config, errors.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
@@ -59,9 +55,10 @@ mod tests {
         let path = dir.path().join("t.yaml");
         fs::write(&path, yaml).unwrap();
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
-        let failure = failure(&path, &load(&path, &sets).unwrap_err());
-        assert_eq!(failure.exit.code(), 64);
-        failure.message.replace(&format!("{}/", dir.path().display()), "")
+        let failures = load(&path, &sets).unwrap_err();
+        assert!(failures.iter().all(|failure| failure.exit.code() == 64));
+        let lines: Vec<String> = failures.into_iter().map(|failure| failure.message).collect();
+        lines.join("\n").replace(&format!("{}/", dir.path().display()), "")
     }
 
     const GOOD: &str = "
@@ -102,6 +99,6 @@ spec:
             "--set stages.rm.train.maxSteps: nothing is named \"rm\"; there are: sft"
         );
         let missing = Path::new("no/such.yaml");
-        assert_eq!(failure(missing, &load(missing, &[]).unwrap_err()).message, "no/such.yaml: not found");
+        assert_eq!(load(missing, &[]).unwrap_err()[0].message, "no/such.yaml: not found");
     }
 }

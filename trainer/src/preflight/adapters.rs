@@ -82,10 +82,14 @@ fn base_name(ws: &Workspace, adapter: &External, config: &AdapterConfig, model: 
     }
 }
 
-fn check_shapes(config: &AdapterConfig, tensors: &AdapterTensors, model: &ModelConfig, adapter: &External) -> Result<()> {
-    let other = |what: String| {
-        Failure::input(format!("{}: {what}; the adapter was trained over another model", adapter.uri))
-    };
+fn check_shapes(
+    config: &AdapterConfig,
+    tensors: &AdapterTensors,
+    model: &ModelConfig,
+    adapter: &External,
+) -> Result<()> {
+    let other =
+        |what: String| Failure::input(format!("{}: {what}; the adapter was trained over another model", adapter.uri));
     let mut known = std::collections::BTreeMap::new();
     for layer in 0..model.num_hidden_layers {
         for projection in Projection::ALL {
@@ -118,8 +122,8 @@ fn check_hyperparameters(config: &AdapterConfig, lora: &LoraArgs, place: &str) -
     };
     let checks = [
         ("rank", lora.rank.to_string(), config.r.to_string()),
-        ("alpha", lora.alpha.to_string(), config.lora_alpha.to_string()),
         ("useRslora", lora.use_rslora.to_string(), config.use_rslora.to_string()),
+        ("alpha", lora.alpha.to_string(), config.lora_alpha.to_string()),
         ("targetModules", sorted(&lora.target_modules), sorted(&config.target_modules)),
         ("modulesToSave", sorted(&lora.modules_to_save), sorted(&config.modules_to_save)),
     ];

@@ -156,12 +156,7 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
-    pub fn prepare(
-        &self,
-        ws: &Workspace,
-        tokenizer: &Tokenizer,
-        template: Option<&ChatTemplate>,
-    ) -> Result<Prepared> {
+    pub fn prepare(&self, ws: &Workspace, tokenizer: &Tokenizer, template: Option<&ChatTemplate>) -> Result<Prepared> {
         let (train, eval) = data_files(ws, self.dataset)?;
         let prepared = prepare(&DataRequest {
             kind: self.kind,

@@ -9,6 +9,7 @@
 
 mod adapters;
 mod data_files;
+mod estimate;
 mod forecast;
 mod inputs;
 mod memory;

@@ -74,7 +74,8 @@ impl Origins {
             }
         };
         let tokenizer_only = *source == Source::Model && matches!(resolved.model, ModelSource::Random { .. });
-        let found = fetch(ws, uri, revision.as_deref(), tokenizer_only).map_err(|failure| failures.push(failure.at(place)));
+        let found =
+            fetch(ws, uri, revision.as_deref(), tokenizer_only).map_err(|failure| failures.push(failure.at(place)));
         let found = found.ok().map(Rc::new);
         self.found.insert(name, found.clone());
         found
@@ -182,9 +183,8 @@ fn check_shapes(dir: &Path, config: &ModelConfig, files: &ModelFiles) -> Result<
         ("model.norm.weight".to_owned(), vec![config.hidden_size]),
     ];
     for layer in 0..config.num_hidden_layers {
-        let matrices = Projection::ALL.map(|projection| {
-            (format!("{}.weight", projection.path(layer)), projection.shape(config).to_vec())
-        });
+        let matrices = Projection::ALL
+            .map(|projection| (format!("{}.weight", projection.path(layer)), projection.shape(config).to_vec()));
         wanted.extend(matrices);
     }
     for (name, shape) in wanted {

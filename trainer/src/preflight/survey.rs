@@ -6,20 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use medtrain_crds::contract::{DataCounts, ExitCode, Manifest};
+use medtrain_crds::contract::ExitCode;
 use medtrain_crds::resolve::{
     DataIdentity, Identities, Plan, PlannedDataset, PlannedStage, Resolved, ResolvedStage, Role, Source, plan,
 };
-use medtrain_crds::stage::{Dtype, PpoArgs, StageKind, Tuning};
+use medtrain_crds::stage::{StageKind, Tuning};
 
-use super::forecast::split_counts;
 use super::inputs::{Request, trained_role};
-use super::memory::{self, Shape};
 use super::origins::{Origin, Origins, chain_start, check_causal, check_reward};
-use super::{Forecast, PpoSteps, Preflight, Units, Workspace, adapters, data_files};
+use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate};
 use crate::artifact::read_manifest;
 use crate::data::{ChatTemplate, Prepared};
-use crate::device;
 use crate::failure::{Failure, Result};
 
 /// Looks at all inputs and data of a training and forecasts its stages. Nothing is written outside the work directory.
@@ -35,14 +32,19 @@ pub fn preflight(resolved: &Resolved, ws: &Workspace) -> std::result::Result<Pre
 ///
 /// # Errors
 /// As [`preflight`]; 64 for a name that no stage has.
-pub fn preflight_stage(resolved: &Resolved, ws: &Workspace, only: &str) -> std::result::Result<Preflight, Vec<Failure>> {
+pub fn preflight_stage(
+    resolved: &Resolved,
+    ws: &Workspace,
+    only: &str,
+) -> std::result::Result<Preflight, Vec<Failure>> {
     let wanted = ancestors(resolved, only);
     if wanted.is_empty() {
         let names: Vec<&str> = resolved.stages.iter().map(|stage| stage.name.as_str()).collect();
         return Err(vec![Failure::config(format!("there is no stage \"{only}\"; there are {}", names.join(", ")))]);
     }
     let stages = resolved.stages.iter();
-    let (indices, stages) = stages.enumerate().filter(|(_, s)| wanted.contains(&s.name)).map(|(i, s)| (i, s.clone())).unzip();
+    let (indices, stages) =
+        stages.enumerate().filter(|(_, s)| wanted.contains(&s.name)).map(|(i, s)| (i, s.clone())).unzip();
     Survey::new(&Resolved { stages, ..resolved.clone() }, indices, ws).run(Some(only))
 }
 
@@ -205,7 +207,7 @@ impl<'a> Survey<'a> {
         if let Some(planned) = planned
             && let Some(manifest) = read_manifest(&self.ws.store, &planned.manifest_path()).map_err(|f| vec![f])?
         {
-            return Ok(Some(finished(stage, planned, &manifest)));
+            return Ok(Some(estimate::finished(stage, planned, &manifest)));
         }
         let (Some(origin), true) = (&looked.origin, looked.data_found) else { return Ok(None) };
         let template = match stage.kind {
@@ -223,126 +225,17 @@ impl<'a> Survey<'a> {
             weights: stage.dataset.weights.clone(),
             format: stage.dataset.format,
         };
-        let request =
-            Request { kind: stage.kind, dataset: &dataset, seed: self.resolved.seed, args: &stage.train };
+        let request = Request { kind: stage.kind, dataset: &dataset, seed: self.resolved.seed, args: &stage.train };
         let data = request.prepare(self.ws, &origin.tokenizer, template.as_ref()).map_err(|first| {
             let problems = request.problems(self.ws, &origin.tokenizer, template.as_ref(), first);
             problems.into_iter().map(|failure| in_dataset(failure, &place)).collect::<Vec<_>>()
         })?;
         check_context(stage, origin, &data, &place).map_err(|failure| vec![failure])?;
         let Some(planned) = planned else { return Ok(None) };
-        let forecast = self.estimate(stage, planned, origin, &data);
-        self.warn(stage, &forecast, origin, &data, &place);
+        let forecast = estimate::estimate(self.resolved, stage, planned, origin, &data);
+        let warnings = estimate::warnings(stage, &forecast, origin, &data);
+        self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}: {warning}")));
         Ok(Some(forecast))
-    }
-
-    fn estimate(&self, stage: &ResolvedStage, planned: &PlannedStage, origin: &Origin, data: &Prepared) -> Forecast {
-        let (train, seed) = (&stage.train, planned.seed);
-        let lengths = data.train.lengths();
-        let (steps, rollouts, epochs, units, batch_tokens) = match &stage.ppo {
-            Some(ppo) => {
-                let steps = PpoSteps::new(data.train.len(), train, ppo);
-                let episodes = steps.rollouts * steps.batch;
-                let epochs = episodes as f64 / data.train.len().max(1) as f64;
-                let at_once = train.per_device_train_batch_size.min(ppo.mini_batch_size);
-                let tokens = largest(lengths.iter().map(|&length| u64::from(length)).collect(), at_once);
-                (steps.total_steps(), Some(steps.rollouts), epochs, data.train.len(), tokens)
-            }
-            None => {
-                let units = Units::new(stage.kind, &data.train, train, seed);
-                let steps = units.total_steps();
-                let sides = if stage.kind == StageKind::RM { 2 } else { 1 };
-                let tokens = |unit| units.rows(unit).map(|row| sides * u64::from(lengths[row])).sum();
-                let tokens = largest((0..units.len()).map(tokens).collect(), train.per_device_train_batch_size);
-                (steps, None, units.epoch(steps), units.len(), tokens)
-            }
-        };
-        let memory = memory::estimate(&Shape {
-            kind: stage.kind,
-            config: &origin.config,
-            tuning: &stage.tuning,
-            train,
-            ppo: stage.ppo.as_ref(),
-            batch_tokens,
-            longest: data.train_report.max_len.into(),
-            other_models: self.other_models(stage, origin),
-            file: origin.file,
-            saved_weight: match train.save_dtype {
-                None => origin.weight,
-                Some(Dtype::Float32) => 4,
-                Some(Dtype::Bfloat16 | Dtype::Float16) => 2,
-            },
-        });
-        Forecast {
-            name: stage.name.clone(),
-            kind: stage.kind,
-            key: planned.key.clone(),
-            done: false,
-            inputs: input_names(stage),
-            steps,
-            rollouts,
-            epochs: Some(epochs),
-            units: Some(units as u64),
-            data: DataCounts { train: split_counts(&data.train_report), eval: split_counts(&data.eval_report) },
-            ignored_columns: data.train_report.ignored_columns.clone(),
-            longest: Some(data.train_report.max_len),
-            memory: Some(memory),
-            fits: device::memory::limit().map(|limit| memory.total <= limit),
-        }
-    }
-
-    /// Weights of PPO's reference and reward model where they are not the policy's own.
-    fn other_models(&self, stage: &ResolvedStage, origin: &Origin) -> u64 {
-        let one = origin.config.parameter_count() as u64;
-        let Some(policy) = stage.inputs.get(&Role::Policy) else { return 0 };
-        let reference = stage.inputs.get(&Role::Reference).is_some_and(|reference| reference != policy);
-        let shares = |source: &Source| match source {
-            Source::Stage(name) => self.resolved.stage(name).is_some_and(|maker| {
-                let over_policy = maker.inputs.get(&Role::Base) == Some(policy);
-                over_policy && matches!(&maker.tuning, Tuning::Lora(lora) if lora.modules_to_save.is_empty())
-            }),
-            Source::Model | Source::Uri { .. } => false,
-        };
-        let reward = stage.inputs.get(&Role::Reward).is_some_and(|reward| !shares(reward));
-        one * (u64::from(reference) + u64::from(reward))
-    }
-
-    fn warn(&mut self, stage: &ResolvedStage, forecast: &Forecast, origin: &Origin, data: &Prepared, place: &str) {
-        let mut warn = |text: String| self.warnings.push(format!("{place}: {text}"));
-        for note in origin.tokenizer.notes() {
-            warn(note.clone());
-        }
-        for (side, report) in [("train", &data.train_report), ("eval", &data.eval_report)] {
-            for (reason, count) in &report.dropped {
-                warn(format!("dataset.{side}: {count} of {} rows left out: {reason}", report.rows));
-            }
-            if report.truncated > 0 {
-                warn(format!("dataset.{side}: {} of {} rows cut to maxLength", report.truncated, report.rows));
-            }
-            if report.also_in_eval > 0 {
-                warn(format!("dataset.{side}: {} rows are also held out for evaluation", report.also_in_eval));
-            }
-        }
-        for (column, rows) in &forecast.ignored_columns {
-            warn(format!("dataset: column \"{column}\" ({rows} rows) is not read"));
-        }
-        let mut seen = BTreeSet::new();
-        for file in data.train_report.files.iter().filter(|file| !seen.insert(&file.sha256)) {
-            warn(format!("dataset.train: {} is there twice; use weights to repeat rows", file.uri));
-        }
-        if let Some(PpoArgs { batch_size, .. }) = &stage.ppo
-            && u64::from(*batch_size) > data.train.len() as u64
-        {
-            warn(format!("ppo.batchSize: {batch_size} is more than the {} prompts; they repeat", data.train.len()));
-        }
-        if let (Some(false), Some(memory), Some(limit)) = (forecast.fits, forecast.memory, device::memory::limit()) {
-            warn(format!(
-                "about {} MiB of memory at the peak, but only {} MiB are there; make perDeviceTrainBatchSize smaller or \
-                 set gradientCheckpointing: true",
-                memory.total >> 20,
-                limit >> 20
-            ));
-        }
     }
 }
 
@@ -359,40 +252,6 @@ fn ancestors(resolved: &Resolved, only: &str) -> BTreeSet<String> {
         }
     }
     wanted
-}
-
-fn finished(stage: &ResolvedStage, planned: &PlannedStage, manifest: &Manifest) -> Forecast {
-    Forecast {
-        name: stage.name.clone(),
-        kind: stage.kind,
-        key: planned.key.clone(),
-        done: true,
-        inputs: input_names(stage),
-        steps: manifest.final_step,
-        rollouts: None,
-        epochs: None,
-        units: None,
-        data: manifest.data.clone(),
-        ignored_columns: BTreeMap::new(),
-        longest: None,
-        memory: None,
-        fits: None,
-    }
-}
-
-fn input_names(stage: &ResolvedStage) -> BTreeMap<Role, String> {
-    let name = |source: &Source| match source {
-        Source::Model => "model".to_owned(),
-        Source::Stage(name) => name.clone(),
-        Source::Uri { uri, revision } => medtrain_crds::resolve::locator(uri, revision.as_deref()),
-    };
-    stage.inputs.iter().map(|(role, source)| (*role, name(source))).collect()
-}
-
-/// Sum of the `count` largest.
-fn largest(mut tokens: Vec<u64>, count: u32) -> u64 {
-    tokens.sort_unstable_by(|a, b| b.cmp(a));
-    tokens.into_iter().take(count as usize).sum()
 }
 
 /// Messages about files begin with the file, those about the whole with `dataset.train`.

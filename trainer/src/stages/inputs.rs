@@ -133,8 +133,8 @@ fn random<B: LmBackend>(
 ) -> Result<ModelInput> {
     let dir = workspace.workdir.join("random").join(&sha256_hex(digest.as_str().as_bytes())[..16]);
     if !dir.join("config.json").exists() {
-        let source = preflight::model(workspace, tokenizer, revision)?;
-        write_random::<B>(&dir, config, &source.dir, seed, device)?;
+        let (source, _) = preflight::tokenizer_dir(workspace, tokenizer, revision)?;
+        write_random::<B>(&dir, config, &source, seed, device)?;
     }
     Ok(ModelInput {
         name: dir.display().to_string(),
