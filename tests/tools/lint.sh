@@ -19,7 +19,7 @@ shell_scripts() {
         local installed=$cache/tools/shellcheck-$version
         shellcheck=$installed/bin/shellcheck
         if [[ ! -x $shellcheck ]]; then
-            python3 -m pip install --requirement "$tools/requirements-lint.txt" --target "$installed" >&2 || return
+            pinned_pip install --requirement "$tools/requirements-lint.txt" --target "$installed" || return
         fi
     fi
     "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh .ci/run

