@@ -27,6 +27,8 @@ use std::process::ExitCode as ProcessExit;
 use clap::{Parser, Subcommand};
 use medtrain_crds::contract::ExitCode;
 
+use crate::failure::Failure;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "medtrain",
@@ -51,8 +53,6 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Run a training: all stages of a YAML file, one after another.
     Run(run::RunArgs),
-    /// Look at a training without running it: stages, data, steps, memory, what is done, every problem at once.
-    Plan(plan::PlanArgs),
     /// Run one stage of a written plan; this is what a pod does.
     Stage(stage::StageArgs),
     /// Chat with a model, answer one prompt, or answer a file of prompts.
@@ -82,20 +82,26 @@ pub fn main() -> ProcessExit {
     let result = match cli.command {
         Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args),
-        Command::Plan(args) => plan::run(args),
-        Command::Stage(args) => stage::run(args),
-        Command::Generate(args) => generate::run(*args),
-        Command::Logits(args) => logits::run(args),
-        Command::Merge(args) => merge::run(args),
-        Command::Import(args) => import::run(args),
-        Command::Verify(args) => verify::run(args),
+        Command::Stage(args) => stage::run(args).map_err(one),
+        Command::Generate(args) => generate::run(*args).map_err(one),
+        Command::Logits(args) => logits::run(args).map_err(one),
+        Command::Merge(args) => merge::run(args).map_err(one),
+        Command::Import(args) => import::run(args).map_err(one),
+        Command::Verify(args) => verify::run(args).map_err(one),
     };
     match result {
         Ok(()) => ProcessExit::SUCCESS,
-        Err(failure) => {
-            let mark = if failure.exit == ExitCode::Checkpointed { "" } else { "error: " };
-            failure.message.lines().for_each(|line| eprintln!("{mark}{line}"));
-            ProcessExit::from(failure.exit.code())
+        Err(failures) => {
+            for failure in &failures {
+                let mark = if failure.exit == ExitCode::Checkpointed { "" } else { "error: " };
+                eprintln!("{mark}{failure}");
+            }
+            // Several problems of one check: the first names the code.
+            ProcessExit::from(failures.first().map_or(ExitCode::Internal, |failure| failure.exit).code())
         }
     }
+}
+
+fn one(failure: Failure) -> Vec<Failure> {
+    vec![failure]
 }

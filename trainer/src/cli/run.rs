@@ -8,7 +8,6 @@ use medtrain_crds::resolve::{PlannedStage, Role};
 
 use super::{
     compute::ComputeArgs,
-    plan,
     summary::{self, Row},
     training_file,
 };
@@ -52,16 +51,29 @@ pub struct RunArgs {
     compute: ComputeArgs,
 }
 
-pub fn run(args: RunArgs) -> Result<()> {
-    let loaded = training_file::load(&args.file, &args.sets);
-    let (_, resolved) = loaded.map_err(|errors| training_file::failure(&args.file, &errors))?;
-    let device = args.compute.start()?;
-    let stop = StopSignal::install()?;
-    let workspace = Workspace::open(&resolved, training_file::folder(&args.file), args.workdir.clone())?;
+pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
+    let (_, resolved) = training_file::load(&args.file, &args.sets)?;
+    let open = || -> Result<(Device, StopSignal, Workspace)> {
+        let device = args.compute.start()?;
+        let folder = training_file::folder(&args.file);
+        Ok((device, StopSignal::install()?, Workspace::open(&resolved, folder, args.workdir.clone())?))
+    };
+    let (device, stop, workspace) = open().map_err(|failure| vec![failure])?;
     if !args.json {
         eprintln!("checking {} …", args.file.display());
     }
-    let found = preflight(&resolved, &workspace).map_err(|problems| plan::all(&problems))?;
+    let found = preflight(&resolved, &workspace)?;
+    found.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    all_stages(&args, &workspace, &found, device, &stop).map_err(|failure| vec![failure])
+}
+
+fn all_stages(
+    args: &RunArgs,
+    workspace: &Workspace,
+    found: &Preflight,
+    device: Device,
+    stop: &StopSignal,
+) -> Result<()> {
     let chosen: Vec<&PlannedStage> = match &args.only {
         None => found.plan.stages.iter().collect(),
         Some(name) => {
@@ -72,21 +84,16 @@ pub fn run(args: RunArgs) -> Result<()> {
             vec![stage]
         }
     };
-    for warning in &found.warnings {
-        eprintln!("warning: {warning}");
-    }
-    found.write(&workspace)?;
+    found.write(workspace)?;
     let mut rows = Vec::new();
     for stage in chosen {
-        let row = run_stage(&args, &workspace, &found, stage, device, &stop)?;
-        rows.push(row);
+        rows.push(run_stage(args, workspace, found, stage, device, stop)?);
     }
     summary::print(&rows, args.json);
-    if let Some(questions) = &args.questions {
-        let models = (first_model(&workspace, &found)?, last_model(&rows));
-        summary::ask(questions, &models.0, models.1.as_deref())?;
+    match &args.questions {
+        Some(questions) => summary::ask(questions, &first_model(workspace, found)?, last_model(&rows).as_deref()),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn run_stage(
