@@ -15,7 +15,7 @@ use crate::{
     artifact::RunId,
     device::Device,
     failure::{Failure, Result},
-    preflight::{Preflight, Workspace, preflight},
+    preflight::{Preflight, Workspace, preflight, preflight_stage},
     stages::{StageEnd, StageRun, monitor::Monitor},
     telemetry::{Server, StopSignal, Style},
 };
@@ -62,7 +62,10 @@ pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
     if !args.json {
         eprintln!("checking {} …", args.file.display());
     }
-    let found = preflight(&resolved, &workspace)?;
+    let found = match &args.only {
+        Some(stage) => preflight_stage(&resolved, &workspace, stage)?,
+        None => preflight(&resolved, &workspace)?,
+    };
     found.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     all_stages(&args, &workspace, &found, device, &stop).map_err(|failure| vec![failure])
 }
@@ -74,16 +77,8 @@ fn all_stages(
     device: Device,
     stop: &StopSignal,
 ) -> Result<()> {
-    let chosen: Vec<&PlannedStage> = match &args.only {
-        None => found.plan.stages.iter().collect(),
-        Some(name) => {
-            let stage = found.plan.stage(name).ok_or_else(|| {
-                let names: Vec<&str> = found.plan.stages.iter().map(|stage| stage.name.as_str()).collect();
-                Failure::config(format!("--only {name}: there is no such stage; there are {}", names.join(", ")))
-            })?;
-            vec![stage]
-        }
-    };
+    let wanted = |stage: &&PlannedStage| args.only.as_ref().is_none_or(|only| stage.name == *only);
+    let chosen: Vec<&PlannedStage> = found.plan.stages.iter().filter(wanted).collect();
     found.write(workspace)?;
     let mut rows = Vec::new();
     for stage in chosen {

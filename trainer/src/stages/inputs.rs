@@ -95,7 +95,7 @@ fn of_stage(workspace: &Workspace, stage: &str, path: &str) -> Result<ModelInput
     let home = path.trim_end_matches(layout::MANIFEST).trim_end_matches('/');
     let fetch = |part: &str| -> Result<Option<PathBuf>> {
         let folder = format!("{}/{part}", manifest.prefix);
-        let entries: Vec<_> = manifest.files_in(&folder).cloned().collect();
+        let entries: Vec<_> = manifest.files_in(part).cloned().collect();
         if entries.is_empty() {
             return Ok(None);
         }
@@ -137,7 +137,7 @@ fn random<B: LmBackend>(
         write_random::<B>(&dir, config, &source, seed, device)?;
     }
     Ok(ModelInput {
-        name: dir.display().to_string(),
+        name: format!("random-{}", &sha256_hex(digest.as_str().as_bytes())[..16]),
         dir,
         adapter: None,
         uri: "random".into(),
