@@ -78,8 +78,8 @@ impl<B: LmBackend> Merging<'_, B> {
         drop(merged);
         let written = load::load::<B>(dir, self.model.max_positions(), self.model.device())?;
         let stored = difference(&expected, &self.outputs(&written, None, &ids, &segments));
-        let too_far = stored.token_kl > KL_LIMIT
-            || (self.dtype == Dtype::Float32 && !(stored.max_logit_diff <= LOGIT_TOLERANCE));
+        let too_far =
+            stored.token_kl > KL_LIMIT || (self.dtype == Dtype::Float32 && !(stored.max_logit_diff <= LOGIT_TOLERANCE));
         if too_far {
             return Err(Failure::internal(format!(
                 "the merged model read back from disk differs from base and adapter: token KL {:.2e} (allowed \
