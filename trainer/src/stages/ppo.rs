@@ -315,7 +315,7 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
 
     fn save(&self, tensors: &mut BTreeMap<String, Stored>) -> Value {
         let saved = Saved {
-            controller: self.state.controller.clone(),
+            controller: self.state.controller,
             rollout: self.state.rollout.as_ref().map(|rollout| rollout.save(tensors)),
             ended_early: self.state.ended_early,
         };
