@@ -35,9 +35,11 @@ fn four_stages_leave_what_the_contract_lists_and_a_second_run_reuses_them() {
         let manifest = lab.manifest(stage);
         assert_eq!(manifest["bitExact"], true, "{stage}");
         assert!(manifest["mergeCheck"]["maxLogitDiff"].as_f64().unwrap() < 1e-3, "{stage}");
-        let verified =
-            lab.medtrain().arg("verify").arg(fs::canonicalize(&artifact).unwrap().parent().unwrap()).output();
-        assert_ok(&verified.unwrap());
+        // As the link that `latest/` holds, as the artifact's folder, as a folder in it.
+        let folder = fs::canonicalize(&artifact).unwrap();
+        for path in [&artifact, folder.parent().unwrap(), &artifact.join("adapter")] {
+            assert_ok(&lab.medtrain().arg("verify").arg(path).output().unwrap());
+        }
     }
     let config = lab.json(lab.artifact("rm").join("merged/config.json"));
     assert_eq!(config["architectures"][0], "LlamaForSequenceClassification");
@@ -86,6 +88,18 @@ fn the_merge_command_gives_the_merged_model_of_the_stage() {
         fs::read(lab.path("whole/model.safetensors")).unwrap(),
         fs::read(lab.artifact("sft").join("merged/model.safetensors")).unwrap()
     );
+    assert!(!text(&merge("second")).contains("was trained on"));
+    let stranger = |model: &std::path::Path, adapter: &std::path::Path, to: &str| {
+        let mut command = lab.medtrain();
+        command.arg("merge").arg("--model").arg(model).arg("--adapter").arg(adapter).args(["--output", to]);
+        command.output().unwrap()
+    };
+    let other = stranger(&lab.artifact("sft").join("merged"), &adapter, "other");
+    assert_ok(&other);
+    assert!(text(&other).contains("was trained on"), "{}", text(&other));
+    let above = stranger(&lab.artifact("pt"), &adapter, "above");
+    assert_eq!(above.status.code(), Some(65));
+    assert!(text(&above).contains("holds no config.json; did you mean"), "{}", text(&above));
     let again = merge("whole");
     assert_eq!(again.status.code(), Some(64));
     assert!(text(&again).contains("exists already"), "{}", text(&again));

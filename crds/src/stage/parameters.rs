@@ -140,7 +140,7 @@ section!(
     gradient_checkpointing: bool = "gradientCheckpointing", Type::Bool, OFF, ALL, RECOMPUTE,
         "Recomputes activations in the backward pass: less memory, about a third more time.", "HF";
     eval_strategy: IntervalStrategy = "evalStrategy", INTERVAL, texts("steps"), ALL, CADENCE,
-        "When to evaluate; also before the first and after the last step unless no. no if there is no eval data.", "seed";
+        "When to evaluate in between; with eval data also before the first and after the last step. no without it.", "seed";
     eval_steps: u32 = "evalSteps", int(1, MANY), ints(500), ALL, CADENCE,
         "Steps between evaluations with evalStrategy steps.", "seed";
     save_strategy: IntervalStrategy = "saveStrategy", INTERVAL, texts("steps"), ALL, CADENCE,

@@ -23,4 +23,4 @@ pub use digest::{FileDigest, hash_file, sha256_hex};
 pub use run_id::RunId;
 pub use store::{Created, Listed, Store, StoreOptions};
 pub use tree::{download_dir, upload_dir};
-pub use verify::{FileProblem, VerifyReport, verify, verify_files};
+pub use verify::{FileProblem, VerifyReport, finished, verify, verify_files};

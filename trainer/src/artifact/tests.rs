@@ -237,6 +237,31 @@ fn verify_finds_the_changed_and_the_missing_file() {
 }
 
 #[test]
+fn a_finished_stage_whose_files_are_gone_or_cut_is_an_error_that_says_how_to_go_on() {
+    on_both("finished", |store| {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.json", "b.json"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let files = upload_dir(store, dir.path(), "stages/sft-1", "attempt-1-aaaaaaaa").unwrap();
+        assert_eq!(finished(store, "stages/sft-1").unwrap(), None);
+        let written = manifest("aaaaaaaa", files);
+        commit(store, "stages/sft-1", &written).unwrap();
+        assert_eq!(finished(store, "stages/sft-1").unwrap(), Some(written));
+
+        store.put("stages/sft-1/attempt-1-aaaaaaaa/b.json", "b").unwrap();
+        let cut = finished(store, "stages/sft-1").unwrap_err();
+        assert_eq!(cut.exit, ExitCode::Input);
+        let expected = "stages/sft-1: is finished by its manifest, but attempt-1-aaaaaaaa/b.json has 1 bytes instead of 6 \
+                        (1 of 2 files are not as recorded); restore them, or delete the folder to run the stage again";
+        assert!(cut.message.ends_with(expected), "{cut}");
+        store.delete("stages/sft-1/attempt-1-aaaaaaaa/a.json").unwrap();
+        let gone = finished(store, "stages/sft-1").unwrap_err().message;
+        assert!(gone.contains("attempt-1-aaaaaaaa/a.json is gone (2 of 2 files"), "{gone}");
+    });
+}
+
+#[test]
 fn a_manifest_can_not_place_files_outside_its_folder() {
     let store = memory("escape");
     let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
-//! Does the store still hold what a manifest says? Every listed file is hashed again.
+//! Does the store still hold what a manifest says? [`finished`] looks whether the files are there, [`verify`] hashes
+//! every one again.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use medtrain_crds::contract::{FileEntry, layout};
+use medtrain_crds::contract::{FileEntry, Manifest, layout};
 
 use super::{FileDigest, Store, read_manifest, tree::expected};
 use crate::failure::{Failure, Result};
@@ -60,6 +61,34 @@ impl fmt::Display for FileProblem {
             }
         }
     }
+}
+
+/// The manifest of the stage in `stage_dir`, `None` if it is not done. Its files are there, of the sizes that it states.
+///
+/// # Errors
+/// As [`read_manifest`]; 65 when a file is gone or of another size: such a stage can't be used and must not be made over.
+pub fn finished(store: &Store, stage_dir: &str) -> Result<Option<Manifest>> {
+    let Some(manifest) = read_manifest(store, &below(stage_dir, layout::MANIFEST))? else { return Ok(None) };
+    let home = format!("{stage_dir}/");
+    let sizes: BTreeMap<String, u64> = store
+        .list(stage_dir)?
+        .into_iter()
+        .filter_map(|listed| Some((listed.path.strip_prefix(&home)?.to_owned(), listed.size)))
+        .collect();
+    let wrong = |entry: &&FileEntry| sizes.get(&entry.path) != Some(&entry.size);
+    let Some(first) = manifest.files.iter().find(wrong) else { return Ok(Some(manifest)) };
+    let what = match sizes.get(&first.path) {
+        None => "is gone".to_owned(),
+        Some(size) => format!("has {size} bytes instead of {}", first.size),
+    };
+    Err(Failure::input(format!(
+        "{}: is finished by its manifest, but {} {what} ({} of {} files are not as recorded); restore them, or delete \
+         the folder to run the stage again",
+        store.uri_of(stage_dir),
+        first.path,
+        manifest.files.iter().filter(wrong).count(),
+        manifest.files.len()
+    )))
 }
 
 /// Hashes every file that the manifest at `path`, or in the folder `path`, lists.

@@ -23,11 +23,11 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  medtrain generate --model outputs/demo/sft/merged
+  medtrain generate --model outputs/demo/latest/sft/merged
       chat on the terminal; /help lists the commands
-  medtrain generate --model hf://org/name --adapter outputs/demo/sft/adapter --prompt 'What helps against migraine?'
+  medtrain generate --model hf://org/name --adapter outputs/demo/latest/sft/adapter --prompt 'What helps against migraine?'
       one answer on standard output
-  medtrain generate --model outputs/demo/ppo/merged --data-file questions.txt --predictions-file answers.jsonl --greedy
+  medtrain generate --model outputs/demo/latest/ppo/merged --data-file questions.txt --predictions-file answers.jsonl --greedy
       one JSON object a question: {\"prompt\", \"response\", \"finishReason\": eos|stopString|length, \"newTokens\"}
 
 A data file holds a question a line (.txt), or JSON rows (.jsonl, .json) with prompt, question, instruction and input,
@@ -77,16 +77,16 @@ pub struct GenerateArgs {
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingOptions {
     /// Below 1 likelier tokens are preferred more, above 1 less; 0 = always the likeliest, as --greedy
-    #[arg(long, value_name = "T", default_value_t = 0.2)]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, default_value_t = 0.2)]
     pub temperature: f64,
     /// Draw among the K likeliest tokens only; 0 = all
     #[arg(long, value_name = "K", default_value_t = 40)]
     pub top_k: u32,
     /// Draw among the likeliest tokens that together hold this share of the probability; 1 = all
-    #[arg(long, value_name = "P", default_value_t = 0.9)]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, default_value_t = 0.9)]
     pub top_p: f64,
     /// Above 1 makes tokens that prompt or answer already hold less likely; 1 = off
-    #[arg(long, value_name = "X", default_value_t = 1.1)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = 1.1)]
     pub repetition_penalty: f64,
     /// Longest answer, in tokens
     #[arg(long, value_name = "N", default_value_t = 400)]

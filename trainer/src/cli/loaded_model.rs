@@ -12,6 +12,7 @@ use crate::{
         Hub, ModelFiles, Sources,
         hub_uri::HubUri,
         peft::{self, AdapterConfig},
+        source::did_you_mean,
     },
 };
 
@@ -47,13 +48,14 @@ impl ModelArgs {
     fn directory(&self, uri: &str) -> Result<PathBuf> {
         if !uri.contains("://") && !uri.ends_with(".gguf") {
             let dir = PathBuf::from(uri);
-            return match dir.is_dir() {
-                true => Ok(dir),
-                false => Err(Failure::input(format!(
+            if !dir.is_dir() {
+                return Err(Failure::input(format!(
                     "{uri}: no such directory; give a model directory, a .gguf file, or hf://org/name for a model of \
                      the Hugging Face hub"
-                ))),
-            };
+                )));
+            }
+            require_any(&dir, &["config.json", peft::CONFIG])?;
+            return Ok(dir);
         }
         let fetch = |uri: &str, _: &Path| {
             Err(Failure::config(format!(
@@ -133,8 +135,27 @@ impl ModelArgs {
     }
 }
 
+/// Refuses a folder that holds none of `files`, and names the folder in it that does.
+///
+/// # Errors
+/// 65 as said.
+pub(super) fn require_any(dir: &Path, files: &[&str]) -> Result<()> {
+    if !dir.is_dir() {
+        return Err(Failure::input(format!("{}: no such directory", dir.display())));
+    }
+    match files.iter().any(|file| dir.join(file).is_file()) {
+        true => Ok(()),
+        false => Err(Failure::input(format!(
+            "{}: holds no {}{}",
+            dir.display(),
+            files.join(" and no "),
+            did_you_mean(dir, files)
+        ))),
+    }
+}
+
 /// A sentence if the adapter names another base than the one it is put on. Shapes agree, so it may be meant.
-fn other_base(adapter: &AdapterConfig, adapter_dir: &Path, uri: &str, base: &Path) -> Option<String> {
+pub(super) fn other_base(adapter: &AdapterConfig, adapter_dir: &Path, uri: &str, base: &Path) -> Option<String> {
     let name = adapter.base_model_name_or_path.as_deref()?;
     let near = adapter_dir.join(name);
     let same = match (near.canonicalize(), base.canonicalize()) {

@@ -48,6 +48,12 @@ fn what_is_not_there_or_no_model_is_told_with_the_way_out() {
         "no/such: no such directory; give a model directory, a .gguf file, or hf://org/name for a model of the Hugging \
          Face hub"
     );
+    let stage = tempfile::tempdir().unwrap();
+    fs::create_dir(stage.path().join("merged")).unwrap();
+    fs::write(stage.path().join("merged/config.json"), "{}").unwrap();
+    let above = refusal(&model_args(stage.path()));
+    let at = stage.path().display();
+    assert_eq!(above, format!("{at}: holds no config.json and no adapter_config.json; did you mean {at}/merged?"));
     let swapped = refusal(&args("models/llama", Some("models/llama")));
     assert!(swapped.ends_with("no adapter_config.json, so this is not an adapter; a whole model goes to --model"));
     let two = refusal(&args("lora/rslora/adapter", Some("lora/all_linear/adapter")));

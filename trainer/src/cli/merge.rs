@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use burn_flex::Flex;
 use serde_json::Map;
 
-use super::compute::ComputeArgs;
+use super::{
+    compute::ComputeArgs,
+    loaded_model::{other_base, require_any},
+};
 use crate::{
     adapter,
     data::Tokenizer,
@@ -17,7 +20,7 @@ use crate::{
         outputs::{config_fields, write_tokenizer},
         reward::SCORE,
     },
-    weights::{Dtype, ModelFiles},
+    weights::{Dtype, ModelFiles, peft},
 };
 use medtrain_crds::stage::StageKind;
 
@@ -50,6 +53,8 @@ pub fn run(args: MergeArgs) -> Result<()> {
     if args.output.exists() {
         return Err(Failure::config(format!("{}: exists already; name a new directory", args.output.display())));
     }
+    require_any(&args.model, &["config.json"])?;
+    args.adapter.iter().try_for_each(|adapter| require_any(adapter, &[peft::CONFIG]))?;
     let fresh = args.output.with_extension("tmp");
     if fresh.exists() {
         std::fs::remove_dir_all(&fresh).map_err(|error| Failure::io(&fresh, &error))?;
@@ -81,6 +86,12 @@ fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let architecture =
         architecture.as_ref().and_then(serde_json::Value::as_str).unwrap_or("LlamaForCausalLM").to_owned();
     let (last, earlier) = args.adapter.split_last().expect("clap requires one adapter at least");
+    // The first stands on the base; a later one stands on what the earlier ones made of it.
+    let first = args.adapter.first().unwrap_or(last);
+    let (config, _) = peft::load_adapter(first)?;
+    if let Some(doubt) = other_base(&config, first, &args.model.display().to_string(), &args.model) {
+        eprintln!("warning: {doubt}");
+    }
     for dir in earlier {
         let adapter = adapter::load::<B>(dir, &args.model, model.config(), &device)?;
         let mut changed = Vec::new();

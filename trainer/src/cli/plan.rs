@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::training_file;
-use crate::data::{preview, preview_pair};
+use crate::data::{legend, preview, preview_pair};
 use crate::failure::{Failure, Result};
 use crate::preflight::{self, Forecast, Preflight, Workspace};
 
@@ -175,7 +175,7 @@ fn count(tokens: u64) -> String {
 
 /// The first rows of each stage's training data.
 fn previews(found: &Preflight, ws: &Workspace, rows: usize, color: bool) -> Result<String> {
-    let mut text = String::new();
+    let mut text = format!("\n{}\n", legend(color));
     for forecast in &found.stages {
         let stage = found
             .plan

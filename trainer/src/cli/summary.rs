@@ -60,26 +60,25 @@ impl Row {
         format!("{} -> {}", show(self.figure(&format!("{name}_before"))), show(self.figure(name)))
     }
 
+    /// The first figure with the interval of its change, then a second one.
     fn figures(&self) -> String {
-        let held_out = match self.kind {
-            StageKind::PT | StageKind::SFT => format!(
-                "eval loss {}, perplexity {}",
-                self.change(metrics::EVAL_LOSS, 3),
-                self.change(metrics::EVAL_PERPLEXITY, 1)
-            ),
-            StageKind::RM => format!(
-                "eval loss {}, accuracy {}",
-                self.change(metrics::EVAL_LOSS, 3),
-                self.change(metrics::EVAL_ACCURACY, 2)
-            ),
-            StageKind::PPO => {
-                format!("eval reward {}, KL {}", self.change(metrics::EVAL_REWARD, 2), self.change("eval_kl", 2))
-            }
+        let (first, digits) = match self.kind {
+            StageKind::PPO => (metrics::EVAL_REWARD, 2),
+            StageKind::PT | StageKind::SFT | StageKind::RM => (metrics::EVAL_LOSS, 3),
         };
-        match (self.figure("eval_change_low"), self.figure("eval_change_high")) {
-            (Some(low), Some(high)) => format!("{held_out} (95 %: {low:+.3} to {high:+.3})"),
-            _ => held_out,
+        if self.figure(first).is_none() {
+            return "none: no rows were held out".to_owned();
         }
+        let interval = match (self.figure("eval_change_low"), self.figure("eval_change_high")) {
+            (Some(low), Some(high)) => format!(" (95 %: {low:+.3} to {high:+.3})"),
+            _ => String::new(),
+        };
+        let second = match self.kind {
+            StageKind::PT | StageKind::SFT => format!("perplexity {}", self.change(metrics::EVAL_PERPLEXITY, 1)),
+            StageKind::RM => format!("accuracy {}", self.change(metrics::EVAL_ACCURACY, 2)),
+            StageKind::PPO => format!("KL {}", self.change("eval_kl", 2)),
+        };
+        format!("{} {}{interval}, {second}", first.replace('_', " "), self.change(first, digits))
     }
 
     fn seconds(&self) -> f64 {

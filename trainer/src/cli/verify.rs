@@ -1,5 +1,9 @@
 //! `medtrain verify`: does an artifact still hold what its manifest says?
 
+use std::path::Path;
+
+use medtrain_crds::contract::layout;
+
 use crate::{
     artifact::{Store, StoreOptions, verify},
     failure::Result,
@@ -7,15 +11,24 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// A finished stage: its folder or manifest.json, as a path or a URI (s3://…, gs://…, az://…).
+    /// A finished stage: its folder, manifest.json or latest/STAGE, as a path or a URI (s3://…, gs://…, az://…).
     artifact: String,
 }
 
 pub fn run(args: VerifyArgs) -> Result<()> {
     let uri = args.artifact.trim_end_matches('/');
     let folder = uri.strip_suffix("/manifest.json").unwrap_or(uri);
-    let store = Store::open(folder, &StoreOptions::default())?;
+    let folder = home(folder).unwrap_or_else(|| folder.to_owned());
+    let store = Store::open(&folder, &StoreOptions::default())?;
     let report = verify(&store, "")?;
     println!("{report}");
     report.into_result()
+}
+
+/// Of a folder of this machine inside an artifact (`latest/sft` is a link to one, `adapter` and `merged` lie in it), the
+/// artifact's own, which has the manifest.
+fn home(inside: &str) -> Option<String> {
+    let inside = Path::new(inside).canonicalize().ok()?;
+    let home = inside.ancestors().take(3).find(|folder| folder.join(layout::MANIFEST).is_file())?;
+    home.to_str().map(str::to_owned)
 }

@@ -34,7 +34,7 @@ pub use example::{Example, PreferencePair};
 pub use formats::Message;
 pub use packing::Packing;
 pub use prepare::{DataFile, DataRequest, Prepared, prepare};
-pub use preview::{preview, preview_pair};
+pub use preview::{legend, preview, preview_pair};
 pub use report::DataReport;
 pub use sampler::Sampler;
 pub use stream::DecodeStream;

@@ -122,7 +122,6 @@ pub fn prepare(request: &DataRequest) -> Result<Prepared> {
     let report = |files: Vec<(usize, FileReport)>, counts: &Counts, data: &TokenizedDataset| DataReport {
         files: files.into_iter().map(|(_, file)| file).collect(),
         ignored_columns: footer.ignored_columns.clone(),
-        notes: request.tokenizer.notes().to_vec(),
         ..summary(counts, data)
     };
     let train_report = report(train_files, &footer.train, &train);

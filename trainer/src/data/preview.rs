@@ -10,6 +10,12 @@ fn marks(color: bool) -> (&'static str, &'static str) {
     if color { ("\x1b[32m", "\x1b[0m") } else { ("«", "»") }
 }
 
+/// What the marks of [`preview`] and [`preview_pair`] mean.
+pub fn legend(color: bool) -> String {
+    let (open, close) = marks(color);
+    format!("{open}marked{close}: tokens that carry loss; of a preference, what is compared")
+}
+
 /// The example decoded with its special tokens, loss-bearing tokens marked, segments apart.
 ///
 /// # Errors

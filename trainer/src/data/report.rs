@@ -35,8 +35,6 @@ pub struct DataReport {
     pub max_len: u32,
     /// Examples by length: the key is the bucket's upper bound, a power of two.
     pub histogram: BTreeMap<u32, u64>,
-    /// Choices that differ from the model's files (pad, separator).
-    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

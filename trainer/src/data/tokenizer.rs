@@ -49,6 +49,7 @@ pub struct Tokenizer {
     vocab_size: usize,
     digest: String,
     notes: Vec<String>,
+    separator_note: Option<String>,
 }
 
 impl Tokenizer {
@@ -117,6 +118,7 @@ impl Tokenizer {
             vocab_size,
             digest: String::new(),
             notes: Vec::new(),
+            separator_note: None,
         };
         tokenizer.adds_bos = bos.is_some() && tokenizer.encode("", true)?.first().copied() == bos;
         tokenizer.choose_pad();
@@ -154,7 +156,7 @@ impl Tokenizer {
             return;
         }
         if let Some((text, id)) = DOCUMENT_ENDS.iter().find_map(|text| Some((*text, self.inner.token_to_id(text)?))) {
-            self.notes.push(format!("documents are separated by {text} (id {id})"));
+            self.separator_note = Some(format!("documents are separated by {text} (id {id})"));
             self.separator = Some(id);
         }
     }
@@ -250,6 +252,11 @@ impl Tokenizer {
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
+
+    /// The same about [`Tokenizer::document_separator`], for stages that lay documents side by side (pre-training).
+    pub fn separator_note(&self) -> Option<&String> {
+        self.separator_note.as_ref()
+    }
 }
 
 fn broken(error: tokenizers::Error) -> Failure {
@@ -336,6 +343,8 @@ mod tests {
         let chat = tiny_tokenizer();
         assert_eq!(chat.eos(), chat.id("<|im_end|>"));
         assert_eq!(chat.document_separator(), chat.id("<|endoftext|>"));
+        assert_eq!(chat.separator_note().unwrap(), "documents are separated by <|endoftext|> (id 0)");
+        assert!(chat.notes().iter().all(|note| !note.contains("documents")));
         let base = Tokenizer::load(Fixture::with_bos().write().path()).unwrap();
         assert_eq!(base.document_separator(), base.eos());
     }

@@ -79,7 +79,8 @@ pub(super) fn estimate(
 pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, origin: &Origin, data: &Prepared) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
-    for note in origin.tokenizer.notes() {
+    let separator = origin.tokenizer.separator_note().filter(|_| stage.kind == StageKind::PT);
+    for note in origin.tokenizer.notes().iter().chain(separator) {
         warn(note.clone());
     }
     for (side, report) in [("train", &data.train_report), ("eval", &data.eval_report)] {
@@ -90,8 +91,16 @@ pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, origin: &Orig
             warn(format!("dataset.{side}: {} of {} rows cut to maxLength", report.truncated, report.rows));
         }
         if report.also_in_eval > 0 {
-            warn(format!("dataset.{side}: {} rows are also held out for evaluation", report.also_in_eval));
+            let what = if stage.kind == StageKind::RM { "the prompts of " } else { "" };
+            warn(format!("dataset.{side}: {what}{} rows are also held out for evaluation", report.also_in_eval));
         }
+    }
+    let fraction = stage.dataset.eval_fraction;
+    if fraction > 0.0 && data.eval.is_empty() {
+        warn(format!(
+            "dataset.evalFraction: {fraction} of so little data held out nothing, so nothing is evaluated; make it \
+             larger, or name dataset.eval"
+        ));
     }
     for (column, rows) in &forecast.ignored_columns {
         warn(format!("dataset: column \"{column}\" ({rows} rows) is not read"));

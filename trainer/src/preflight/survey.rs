@@ -15,7 +15,7 @@ use medtrain_crds::stage::{StageKind, Tuning};
 use super::inputs::{Request, trained_role};
 use super::origins::{Origin, Origins, chain_start, check_causal, check_reward};
 use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate};
-use crate::artifact::read_manifest;
+use crate::artifact::finished;
 use crate::data::{ChatTemplate, Prepared};
 use crate::failure::{Failure, Result};
 
@@ -205,7 +205,7 @@ impl<'a> Survey<'a> {
     ) -> std::result::Result<Option<Forecast>, Vec<Failure>> {
         let place = self.place(at);
         if let Some(planned) = planned
-            && let Some(manifest) = read_manifest(&self.ws.store, &planned.manifest_path()).map_err(|f| vec![f])?
+            && let Some(manifest) = finished(&self.ws.store, &planned.dir()).map_err(|f| vec![f.at(&place)])?
         {
             return Ok(Some(estimate::finished(stage, planned, &manifest)));
         }

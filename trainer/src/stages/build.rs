@@ -93,7 +93,8 @@ pub fn build<B: LmBackend>(
     }
     let template = preflight::stage_template(stage, &tokenizer)?;
     let data = preflight::stage_data(workspace, stage, &tokenizer, template.as_ref())?;
-    tokenizer.notes().iter().for_each(|note| monitor.warn(note));
+    let separator = tokenizer.separator_note().filter(|_| stage.kind == StageKind::PT);
+    tokenizer.notes().iter().chain(separator).for_each(|note| monitor.warn(note));
     announce(&data.train_report, "training", monitor);
     announce(&data.eval_report, "evaluation", monitor);
     let counts = DataCounts { train: split_counts(&data.train_report), eval: split_counts(&data.eval_report) };

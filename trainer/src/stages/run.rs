@@ -23,7 +23,7 @@ use super::{
     training::{Checkpoints, Ended},
 };
 use crate::{
-    artifact::{self, Committed, RunId, Store, read_manifest, upload_dir},
+    artifact::{self, Committed, RunId, Store, upload_dir},
     checkpoint::{self, Draft, State},
     device::Device,
     failure::{Failure, Result},
@@ -67,7 +67,7 @@ impl StageRun<'_> {
     /// As the exit codes say; 85 after a checkpoint on a stop request.
     pub fn run<B: LmBackend>(&self, monitor: &mut Monitor, device: &B::Device) -> Result<StageEnd> {
         let store = &self.workspace.store;
-        if let Some(manifest) = read_manifest(store, &self.stage.manifest_path())? {
+        if let Some(manifest) = artifact::finished(store, &self.stage.dir())? {
             self.point(&manifest)?;
             return Ok(StageEnd::Cached(Box::new(manifest)));
         }

@@ -94,6 +94,7 @@ impl Hub {
         }
         let started = Instant::now();
         let mut pause = Duration::from_secs(2);
+        let mut told = false;
         loop {
             let attempt = match uri.kind {
                 RepoKind::Model => {
@@ -120,7 +121,13 @@ impl Hub {
                         ),
                     ));
                 }
-                Err(_) => tokio::time::sleep(pause).await,
+                Err(Attempt { failure, .. }) => {
+                    if !told {
+                        eprintln!("{}; trying again for {} s at most", failure.message, self.patience.as_secs());
+                        told = true;
+                    }
+                    tokio::time::sleep(pause).await;
+                }
             }
             pause = (pause * 2).min(Duration::from_secs(30));
         }

@@ -174,6 +174,17 @@ pub fn directory_digest(dir: &Path, digests: &Digests) -> Result<String> {
     Ok(hex::encode(hasher.finalize()))
 }
 
+/// `; did you mean …?` for the folder of a stage, whose model and adapter lie a level down, else nothing: the folders in
+/// `dir` that hold one of `files`.
+pub fn did_you_mean(dir: &Path, files: &[&str]) -> String {
+    let holds = |folder: &PathBuf| files.iter().any(|file| folder.join(file).is_file());
+    let found = ["adapter", "merged"].iter().map(|name| dir.join(name)).filter(holds);
+    match found.map(|folder| folder.display().to_string()).collect::<Vec<_>>() {
+        none if none.is_empty() => String::new(),
+        some => format!("; did you mean {}?", some.join(" or ")),
+    }
+}
+
 /// Errors if `dir` holds neither a whole model nor a whole adapter, as far as names tell.
 fn check_complete(dir: &Path) -> Result<()> {
     if peft::is_adapter(dir) {
@@ -183,7 +194,12 @@ fn check_complete(dir: &Path) -> Result<()> {
         return Err(Failure::input(format!("{}: no such directory", dir.display())));
     }
     if !dir.join("config.json").is_file() {
-        return Err(Failure::input(format!("{}: no config.json, so this is not a model directory", dir.display())));
+        return Err(Failure::input(format!(
+            "{}: neither config.json nor {}, so this is no model and no adapter{}",
+            dir.display(),
+            peft::CONFIG,
+            did_you_mean(dir, &["config.json", peft::CONFIG])
+        )));
     }
     // Headers are read when the weights are; a name that is missing should not wait for that.
     if dir.join(SINGLE).is_file() || dir.join(INDEX).is_file() {

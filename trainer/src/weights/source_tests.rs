@@ -141,7 +141,13 @@ fn wrong_sources_say_what_they_are() {
         |uri: &str| place.model(uri).unwrap_err().message.replace(&place.dir.path().display().to_string(), "BASE");
     assert_eq!(error("none"), "BASE/none: no such directory");
     assert_eq!(error("file"), "BASE/file: is a file; name a model directory or a .gguf file");
-    assert_eq!(error("dir"), "BASE/dir: no config.json, so this is not a model directory");
+    let neither = "neither config.json nor adapter_config.json, so this is no model and no adapter";
+    assert_eq!(error("dir"), format!("BASE/dir: {neither}"));
+    for (folder, file) in [("merged", "config.json"), ("adapter", peft::CONFIG)] {
+        fs::create_dir(place.path("dir").join(folder)).unwrap();
+        fs::write(place.path("dir").join(folder).join(file), "").unwrap();
+    }
+    assert_eq!(error("dir"), format!("BASE/dir: {neither}; did you mean BASE/dir/adapter or BASE/dir/merged?"));
     assert_eq!(error("none.gguf"), "BASE/none.gguf: not found");
     assert_eq!(error("hf://datasets/org/data/x"), "hf://datasets/org/data/x: is a data set; a model is hf://org/name");
     assert_eq!(
