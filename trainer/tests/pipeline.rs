@@ -120,3 +120,30 @@ fn full_fine_tuning_trains_every_weight_and_loads_as_the_next_stage() {
     assert_eq!(before.len(), after.len());
     assert_ne!(before, after);
 }
+
+#[test]
+fn a_stage_leaves_its_outcome_in_the_file_that_it_is_given() {
+    let lab = Lab::new(1);
+    let plan = format!("file://{}", lab.path("out/plans/none.json").display());
+    let config = format!(r#"{{"contract":1,"plan":{{"uri":"{plan}","sha256":"{}"}},"stage":"pt"}}"#, "0".repeat(64));
+    fs::write(lab.path("stage.json"), config).unwrap();
+    let stage = ["stage", "--config", "stage.json", "--termination-log", "end.json"];
+    let output = lab.medtrain().args(stage).output().unwrap();
+    assert_eq!(output.status.code(), Some(65), "{}", text(&output));
+    let message = lab.json("end.json");
+    assert_eq!(message["outcome"], "failed");
+    assert!(message["message"].as_str().unwrap().starts_with(&format!("{plan}: not found")), "{message}");
+}
+
+#[test]
+fn files_gone_behind_a_manifest_are_an_error_until_their_folder_is_deleted() {
+    let lab = Lab::new(1);
+    assert_ok(&lab.run().args(["--only", "pt"]).output().unwrap());
+    let attempt = fs::canonicalize(lab.artifact("pt")).unwrap();
+    fs::remove_dir_all(&attempt).unwrap();
+    let gone = lab.run().args(["--only", "pt"]).output().unwrap();
+    assert_eq!(gone.status.code(), Some(65), "{}", text(&gone));
+    assert!(text(&gone).contains("delete the folder to run the stage again"), "{}", text(&gone));
+    fs::remove_dir_all(attempt.parent().unwrap()).unwrap();
+    assert_ok(&lab.run().args(["--only", "pt"]).output().unwrap());
+}

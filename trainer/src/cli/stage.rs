@@ -14,6 +14,9 @@ use crate::{
     telemetry::{Server, StopSignal, Style},
 };
 
+/// Where Kubernetes reads a container's termination message unless told otherwise.
+const POD_LOG: &str = "/dev/termination-log";
+
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "Runs one stage of a plan that `medtrain plan --write` or a preflight pod has put into the store. The \
@@ -34,7 +37,7 @@ pub struct StageArgs {
     #[arg(long, env = "MEDTRAIN_LISTEN", value_name = "ADDRESS")]
     listen: Option<String>,
     /// Where the outcome is written; in a pod Kubernetes reads it from here.
-    #[arg(long, env = "MEDTRAIN_TERMINATION_LOG", default_value = "/dev/termination-log", value_name = "FILE")]
+    #[arg(long, env = "MEDTRAIN_TERMINATION_LOG", default_value = POD_LOG, value_name = "FILE")]
     termination_log: PathBuf,
     /// One JSON object a line on standard output.
     #[arg(long)]
@@ -56,8 +59,8 @@ pub fn run(args: StageArgs) -> Result<()> {
         }
         Err(failure) => TerminationMessage::new(failure.exit, failure.message.clone()),
     };
-    // The file exists where someone reads it; elsewhere the log says it all.
-    if args.termination_log.exists()
+    // Kubernetes makes its file before the pod starts; on other machines nobody reads one that wasn't asked for.
+    if (args.termination_log.exists() || args.termination_log != Path::new(POD_LOG))
         && let Err(error) = std::fs::write(&args.termination_log, message.to_json())
     {
         eprintln!("warning: {}: {error}", args.termination_log.display());

@@ -76,6 +76,11 @@ impl Fixture {
         }
     }
 
+    pub(crate) fn bos(mut self, token: &'static str) -> Self {
+        self.bos = Some(token);
+        self
+    }
+
     pub(crate) fn pad(mut self, token: &'static str) -> Self {
         self.pad = Some(token);
         self

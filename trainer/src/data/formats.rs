@@ -110,13 +110,28 @@ impl Shape {
     /// # Errors
     /// 66 when it has none; the message lists what the stage reads.
     pub fn detect(row: &Map<String, Value>, kind: StageKind) -> Result<Self> {
+        Self::find(row, kind).ok_or_else(|| {
+            let others = [StageKind::PT, StageKind::SFT, StageKind::RM, StageKind::PPO];
+            let other = others.into_iter().find(|other| Self::find(row, *other).is_some());
+            let misspelt = || {
+                row.keys().find_map(|key| {
+                    let known = KNOWN.iter().find(|known| strsim::jaro_winkler(key, known) > 0.9)?;
+                    Some(format!("; is one of its fields a misspelt \"{known}\"?"))
+                })
+            };
+            let near = other.map(|other| format!("; it would do for a stage of kind {other}")).or_else(misspelt);
+            Failure::data(format!("no known fields ({}){}", needs(kind), near.unwrap_or_default()))
+        })
+    }
+
+    fn find(row: &Map<String, Value>, kind: StageKind) -> Option<Self> {
         let has = |name: &str| row.contains_key(name);
         let dialogue = || match () {
             () if has("conversations") => Some(Self::Conversations),
             () if has("messages") => Some(Self::Messages),
             () => None,
         };
-        let found = match kind {
+        match kind {
             StageKind::PT => has("text").then_some(Self::Text),
             StageKind::SFT => dialogue().or(match () {
                 () if has("prompt") && has("completion") => Some(Self::PromptCompletion),
@@ -135,14 +150,7 @@ impl Shape {
                 () if has("chosen") => Some(Self::Preference),
                 () => None,
             }),
-        };
-        found.ok_or_else(|| {
-            let near = row.keys().find_map(|key| {
-                let known = KNOWN.iter().find(|known| strsim::jaro_winkler(key, known) > 0.9)?;
-                Some(format!("; is one of its fields a misspelt \"{known}\"?"))
-            });
-            Failure::data(format!("no known fields ({}){}", needs(kind), near.unwrap_or_default()))
-        })
+        }
     }
 
     /// Columns that a row of this shape may have; others are ignored and counted.

@@ -128,6 +128,12 @@ fn errors_name_the_field_and_what_the_stage_reads_but_never_a_value() {
         ),
         (
             SFT,
+            json!({"question": "x", "response_chosen": "x", "response_rejected": "x"}),
+            "no known fields (SFT rows need instruction/output, conversations, messages or prompt/completion); it would \
+             do for a stage of kind RM",
+        ),
+        (
+            SFT,
             json!({"instruction": "x"}),
             "field \"output\" is missing (the file's rows are instruction/output; SFT rows need instruction/output, \
              conversations, messages or prompt/completion)",

@@ -27,6 +27,9 @@ pub const BUILTIN: [(&str, &str); 8] = [
     ("vicuna", include_str!("templates/vicuna.jinja")),
 ];
 
+/// How a built-in begins whose family knows a BOS.
+const BUILTIN_BOS: &str = "{{- bos_token }}\n";
+
 pub struct ChatTemplate {
     name: String,
     source: String,
@@ -84,6 +87,11 @@ impl ChatTemplate {
     }
 
     fn new(name: &str, source: &str, builtin: bool, tokenizer: &Tokenizer) -> Result<Self> {
+        // Our own templates offer BOS; a model that isn't used to one gets none, here and in what its outputs say.
+        let source = match builtin && !tokenizer.adds_bos() {
+            true => source.strip_prefix(BUILTIN_BOS).unwrap_or(source),
+            false => source,
+        };
         let (rewritten, marks_generation) = mark_generation(source);
         let text = |id: Option<u32>| id.and_then(|id| tokenizer.token(id)).unwrap_or_default();
         let mut template = Self {
@@ -91,8 +99,7 @@ impl ChatTemplate {
             source: source.to_owned(),
             environment: environment(rewritten)
                 .map_err(|error| Failure::config(format!("chatTemplate ({name}): {}", syntax_message(&error))))?,
-            // Our own templates always offer BOS; a model that isn't used to one gets none.
-            bos: if builtin && !tokenizer.adds_bos() { String::new() } else { text(tokenizer.bos()) },
+            bos: text(tokenizer.bos()),
             eos: text(tokenizer.eos()),
             marks_generation,
             turn_end: None,

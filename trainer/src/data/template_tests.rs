@@ -72,8 +72,16 @@ fn a_generation_prompt_is_what_the_answer_follows() {
 
 #[test]
 fn models_not_used_to_a_bos_get_none_from_built_ins() {
-    let template = ChatTemplate::resolve(Some("alpaca"), &tiny_tokenizer()).unwrap();
-    assert!(template.render(&[Message::user("U")], None, true).unwrap().starts_with("Below"));
+    // The output's tokenizer knows a BOS, so its copy of the template must not write one either.
+    let tokenizer = Fixture::chatml().bos("<|im_start|>").load();
+    for (name, source) in BUILTIN.iter().filter(|(_, source)| source.contains("bos_token")) {
+        assert!(source.starts_with(BUILTIN_BOS), "{name}");
+        let template = ChatTemplate::resolve(Some(name), &tokenizer).unwrap();
+        let trained = template.render(&[Message::user("U")], None, true).unwrap();
+        assert!(!trained.starts_with("<|im_start|>"), "{name}: {trained}");
+        let written = ChatTemplate::resolve(Some(template.source()), &tokenizer).unwrap();
+        assert_eq!(written.render(&[Message::user("U")], None, true).unwrap(), trained, "{name}");
+    }
 }
 
 #[test]

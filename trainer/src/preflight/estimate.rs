@@ -12,6 +12,7 @@ use super::origins::Origin;
 use super::{Forecast, PpoSteps, Units};
 use crate::data::Prepared;
 use crate::device;
+use crate::optim::schedule;
 
 /// A stage that will run over `data`.
 pub(super) fn estimate(
@@ -95,6 +96,13 @@ pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, origin: &Orig
             warn(format!("dataset.{side}: {what}{} rows are also held out for evaluation", report.also_in_eval));
         }
     }
+    if forecast.steps == 1 && schedule::lr(0, 1, &stage.train) == 0.0 {
+        warn(
+            "train.warmupRatio: the only step is warm-up, with learning rate 0, so nothing is trained; set it to 0, or \
+             train for more steps"
+                .to_owned(),
+        );
+    }
     let fraction = stage.dataset.eval_fraction;
     if fraction > 0.0 && data.eval.is_empty() {
         warn(format!(
@@ -154,10 +162,12 @@ fn input_names(stage: &ResolvedStage) -> BTreeMap<Role, String> {
     stage.inputs.iter().map(|(role, source)| (*role, name(source))).collect()
 }
 
-/// Sum of the `count` largest.
+/// Sum of the `count` largest; a batch larger than the data holds all of it several times.
 fn largest(mut tokens: Vec<u64>, count: u32) -> u64 {
     tokens.sort_unstable_by(|a, b| b.cmp(a));
-    tokens.into_iter().take(count as usize).sum()
+    let (count, there) = (count as usize, tokens.len().max(1));
+    let whole: u64 = tokens.iter().sum();
+    whole.saturating_mul((count / there) as u64) + tokens.iter().take(count % there).sum::<u64>()
 }
 
 /// Weights of PPO's reference and reward model where they are not the policy's own.
@@ -174,4 +184,16 @@ fn other_models(resolved: &Resolved, stage: &ResolvedStage, origin: &Origin) -> 
     };
     let reward = stage.inputs.get(&Role::Reward).is_some_and(|reward| !shares(reward));
     one * (u64::from(reference) + u64::from(reward))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_batch_repeats_rows_when_there_are_too_few() {
+        assert_eq!(largest(vec![1, 5, 3], 2), 8);
+        assert_eq!(largest(vec![1, 5, 3], 7), 9 + 9 + 5);
+        assert_eq!(largest(Vec::new(), 4), 0);
+    }
 }

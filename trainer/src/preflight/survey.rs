@@ -72,9 +72,9 @@ impl<'a> Survey<'a> {
     }
 
     fn run(mut self, only: Option<&str>) -> std::result::Result<Preflight, Vec<Failure>> {
-        if let Err(failure) = self.ws.check_output() {
-            self.problems.push(failure.at("output.uri"));
-        }
+        let output = self.ws.check_output().map_err(|failure| failure.at("output.uri"));
+        let readable = output.is_ok();
+        self.problems.extend(output.err());
         let resolved = self.resolved;
         self.origins.external(self.ws, resolved, &Source::Model, "model.uri", &mut self.problems);
         let looked: Vec<Looked> = resolved.stages.iter().enumerate().map(|(at, stage)| self.look(at, stage)).collect();
@@ -84,7 +84,8 @@ impl<'a> Survey<'a> {
             if only.is_some_and(|only| only != stage.name) {
                 continue;
             }
-            let planned = plan.as_ref().and_then(|plan| plan.stage(&stage.name));
+            // What is finished can't be asked of an output that can't be used, which is a problem already.
+            let planned = plan.as_ref().filter(|_| readable).and_then(|plan| plan.stage(&stage.name));
             match self.forecast(at, stage, planned, &looked[at]) {
                 Ok(forecast) => stages.extend(forecast),
                 Err(failures) => self.problems.extend(failures),

@@ -27,7 +27,8 @@ fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_str(&text).map_err(|error| Failure::input(format!("{}: not JSON: {error}", path.display())))
 }
 
-/// Copies the base's tokenizer to `dir`, with the pad token and the chat template that were used.
+/// Copies the base's tokenizer to `dir`, with the pad token and the chat template that were used; without `template`,
+/// with the base's own.
 pub fn write_tokenizer(
     base: &Path,
     dir: &Path,
@@ -47,8 +48,9 @@ pub fn write_tokenizer(
     if let Some(pad) = pad.and_then(|id| tokenizer.token(id)) {
         config["pad_token"] = json!(pad);
     }
-    if let Some(template) = template {
-        config["chat_template"] = json!(template.source());
+    // The base's own may lie in a file of its own, which is not copied.
+    if let Some(source) = template.map(ChatTemplate::source).or(tokenizer.chat_template()) {
+        config["chat_template"] = json!(source);
     }
     write_json(&dir.join("tokenizer_config.json"), &config)?;
     if let (Some(pad), Ok(mut map)) =
@@ -142,5 +144,24 @@ pub fn flatten(value: &Value, prefix: &str, into: &mut BTreeMap<String, String>)
         other => {
             into.insert(prefix.to_owned(), other.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::fixture::Fixture;
+
+    #[test]
+    fn a_chat_template_in_a_file_of_its_own_reaches_the_outputs() {
+        let (base, out) = (Fixture::chatml().write(), tempfile::tempdir().unwrap());
+        let mut config = read_json(&base.path().join("tokenizer_config.json")).unwrap();
+        config["chat_template"] = Value::Null;
+        write_json(&base.path().join("tokenizer_config.json"), &config).unwrap();
+        std::fs::write(base.path().join("chat_template.jinja"), "{{ messages[0].content }}").unwrap();
+        let tokenizer = Tokenizer::load(base.path()).unwrap();
+        write_tokenizer(base.path(), out.path(), &tokenizer, None, false).unwrap();
+        let written = Tokenizer::load(out.path()).unwrap();
+        assert_eq!(written.chat_template(), Some("{{ messages[0].content }}"));
     }
 }
