@@ -58,7 +58,9 @@ pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
         let folder = training_file::folder(&args.file);
         Ok((device, StopSignal::install()?, Workspace::open(&resolved, folder, args.workdir.clone())?))
     };
-    let (device, stop, workspace) = open().map_err(|failure| vec![failure])?;
+    let one = |failure: Failure| vec![failure];
+    let (device, stop, workspace) = open().map_err(one)?;
+    let questions = args.questions.as_deref().map(summary::questions).transpose().map_err(one)?;
     if !args.json {
         eprintln!("checking {} …", args.file.display());
     }
@@ -66,14 +68,17 @@ pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
         Some(stage) => preflight_stage(&resolved, &workspace, stage)?,
         None => preflight(&resolved, &workspace)?,
     };
+    found.notes.iter().for_each(|note| eprintln!("note: {note}"));
     found.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    all_stages(&args, &workspace, &found, device, &stop).map_err(|failure| vec![failure])
+    let done = all_stages(&args, &workspace, &found, questions.as_deref(), device, &stop);
+    done.map_err(|failure| one(workspace.explain(failure)))
 }
 
 fn all_stages(
     args: &RunArgs,
     workspace: &Workspace,
     found: &Preflight,
+    questions: Option<&[String]>,
     device: Device,
     stop: &StopSignal,
 ) -> Result<()> {
@@ -85,7 +90,7 @@ fn all_stages(
         rows.push(run_stage(args, workspace, found, stage, device, stop)?);
     }
     summary::print(&rows, args.json);
-    match &args.questions {
+    match questions {
         Some(questions) => summary::ask(questions, &first_model(workspace, found)?, last_model(&rows).as_deref()),
         None => Ok(()),
     }

@@ -10,7 +10,7 @@ use super::forecast::split_counts;
 use super::memory::{self, Shape};
 use super::origins::Origin;
 use super::{Forecast, PpoSteps, Units};
-use crate::data::Prepared;
+use crate::data::{Prepared, example::DropReason};
 use crate::device;
 
 /// A stage that will run over `data`.
@@ -76,15 +76,13 @@ pub(super) fn estimate(
 }
 
 /// What was seen on the way that is no error but should be known.
-pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, origin: &Origin, data: &Prepared) -> Vec<String> {
+pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, data: &Prepared) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
-    for note in origin.tokenizer.notes() {
-        warn(note.clone());
-    }
     for (side, report) in [("train", &data.train_report), ("eval", &data.eval_report)] {
         for (reason, count) in &report.dropped {
-            warn(format!("dataset.{side}: {count} of {} rows left out: {reason}", report.rows));
+            let why = DropReason::explain(reason);
+            warn(format!("dataset.{side}: {count} of {} rows left out: {why}", report.rows));
         }
         if report.truncated > 0 {
             warn(format!("dataset.{side}: {} of {} rows cut to maxLength", report.truncated, report.rows));

@@ -141,7 +141,7 @@ fn fetch(ws: &Workspace, uri: &str, revision: Option<&str>, tokenizer_only: bool
 fn random_origin(config: Value, tokenizer: &External) -> Result<Origin> {
     let config = ModelConfig::from_json(config).map_err(|failure| Failure::config(failure.message))?;
     let tokenizer = Tokenizer::load(&tokenizer.dir)?;
-    check_vocabulary(&config, &tokenizer)?;
+    tokenizer.check_fits(config.vocab_size)?;
     Ok(Origin { config, tokenizer, file: 0, weight: 4 })
 }
 
@@ -157,23 +157,12 @@ fn stored_origin(external: &External) -> Result<Origin> {
     let files = ModelFiles::open(dir)?;
     check_shapes(dir, &config, &files)?;
     let tokenizer = Tokenizer::load(dir)?;
-    check_vocabulary(&config, &tokenizer)?;
+    tokenizer.check_fits(config.vocab_size).map_err(|failure| failure.at(dir.display()))?;
     let weight = match files.dtype("model.embed_tokens.weight")? {
         Dtype::Float32 => 4,
         Dtype::BFloat16 | Dtype::Float16 => 2,
     };
     Ok(Origin { file: weight * config.parameter_count() as u64, config, tokenizer, weight })
-}
-
-fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {
-    let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
-    if tokens <= rows {
-        return Ok(());
-    }
-    Err(Failure::input(format!(
-        "the tokenizer has {tokens} tokens, the model only {rows} embeddings; they belong to different models: put the \
-         model's own tokenizer files beside its weights"
-    )))
 }
 
 /// The matrices have the shapes that the configuration calls for; values are not looked at.

@@ -40,7 +40,10 @@ pub fn preflight_stage(
     let wanted = ancestors(resolved, only);
     if wanted.is_empty() {
         let names: Vec<&str> = resolved.stages.iter().map(|stage| stage.name.as_str()).collect();
-        return Err(vec![Failure::config(format!("there is no stage \"{only}\"; there are {}", names.join(", ")))]);
+        return Err(vec![Failure::config(format!(
+            "--only {only}: there is no such stage; there are {}",
+            names.join(", ")
+        ))]);
     }
     let stages = resolved.stages.iter();
     let (indices, stages) =
@@ -56,6 +59,9 @@ struct Survey<'a> {
     origins: Origins,
     problems: Vec<Failure>,
     warnings: Vec<String>,
+    notes: Vec<String>,
+    /// The output can be looked into for stages that are done.
+    output_found: bool,
 }
 
 /// A stage with what it is trained over.
@@ -68,12 +74,14 @@ struct Looked {
 
 impl<'a> Survey<'a> {
     fn new(resolved: &'a Resolved, indices: Vec<usize>, ws: &'a Workspace) -> Self {
-        Self { resolved, indices, ws, origins: Origins::default(), problems: Vec::new(), warnings: Vec::new() }
+        let (origins, problems, warnings, notes) = (Origins::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { resolved, indices, ws, origins, problems, warnings, notes, output_found: true }
     }
 
     fn run(mut self, only: Option<&str>) -> std::result::Result<Preflight, Vec<Failure>> {
         if let Err(failure) = self.ws.check_output() {
             self.problems.push(failure.at("output.uri"));
+            self.output_found = false;
         }
         let resolved = self.resolved;
         self.origins.external(self.ws, resolved, &Source::Model, "model.uri", &mut self.problems);
@@ -91,7 +99,9 @@ impl<'a> Survey<'a> {
             }
         }
         match plan {
-            Some(plan) if self.problems.is_empty() => Ok(Preflight { plan, stages, warnings: self.warnings }),
+            Some(plan) if self.problems.is_empty() => {
+                Ok(Preflight { plan, stages, warnings: self.warnings, notes: self.notes })
+            }
             _ => {
                 let mut seen = BTreeSet::new();
                 self.problems.retain(|problem| seen.insert(problem.message.clone()));
@@ -204,7 +214,7 @@ impl<'a> Survey<'a> {
         looked: &Looked,
     ) -> std::result::Result<Option<Forecast>, Vec<Failure>> {
         let place = self.place(at);
-        if let Some(planned) = planned
+        if let (true, Some(planned)) = (self.output_found, planned)
             && let Some(manifest) = read_manifest(&self.ws.store, &planned.manifest_path()).map_err(|f| vec![f])?
         {
             return Ok(Some(estimate::finished(stage, planned, &manifest)));
@@ -228,12 +238,17 @@ impl<'a> Survey<'a> {
         let request = Request { kind: stage.kind, dataset: &dataset, seed: self.resolved.seed, args: &stage.train };
         let data = request.prepare(self.ws, &origin.tokenizer, template.as_ref()).map_err(|first| {
             let problems = request.problems(self.ws, &origin.tokenizer, template.as_ref(), first);
-            problems.into_iter().map(|failure| in_dataset(failure, &place)).collect::<Vec<_>>()
+            problems.into_iter().map(|failure| in_dataset(self.ws, failure, &place)).collect::<Vec<_>>()
         })?;
+        for note in origin.tokenizer.notes(stage.kind) {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
         check_context(stage, origin, &data, &place).map_err(|failure| vec![failure])?;
         let Some(planned) = planned else { return Ok(None) };
         let forecast = estimate::estimate(self.resolved, stage, planned, origin, &data);
-        let warnings = estimate::warnings(stage, &forecast, origin, &data);
+        let warnings = estimate::warnings(stage, &forecast, &data);
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}: {warning}")));
         Ok(Some(forecast))
     }
@@ -254,8 +269,12 @@ fn ancestors(resolved: &Resolved, only: &str) -> BTreeSet<String> {
     wanted
 }
 
-/// Messages about files begin with the file, those about the whole with `dataset.train`.
-fn in_dataset(failure: Failure, place: &str) -> Failure {
+/// Messages about files begin with the file, those about the whole with `dataset.train`. A disk that fails is no matter
+/// of the stage, and is told once for all of them.
+fn in_dataset(ws: &Workspace, failure: Failure, place: &str) -> Failure {
+    if matches!(failure.exit, ExitCode::TransientIo | ExitCode::Permission) {
+        return ws.explain(failure);
+    }
     if failure.message.starts_with("dataset.") {
         return Failure { message: format!("{place}.{}", failure.message), ..failure };
     }

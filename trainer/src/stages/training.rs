@@ -22,11 +22,7 @@ use crate::{
     failure::{Failure, Result},
     model::{Gradients, Parameter, Parameters},
     ops::LmBackend,
-    optim::{
-        AdamW,
-        adamw::clip_factor,
-        schedule,
-    },
+    optim::{AdamW, adamw::clip_factor, schedule},
     telemetry::{LogEntry, StepReport, StopSignal, TrainerState},
 };
 
@@ -152,10 +148,7 @@ impl<B: LmBackend> Training<B> {
     fn state(&self, task: &dyn Task<B>) -> Result<State> {
         let mut tensors = BTreeMap::new();
         for (name, parameter) in &self.parameters {
-            tensors.insert(
-                format!("parameter/{name}"),
-                Stored::of_f32(parameter.shape.clone(), &parameter.to_host()),
-            );
+            tensors.insert(format!("parameter/{name}"), Stored::of_f32(parameter.shape.clone(), &parameter.to_host()));
         }
         self.optimizer.save(&mut tensors);
         let task = task.save(&mut tensors);
@@ -203,8 +196,7 @@ impl<B: LmBackend> Training<B> {
                 IntervalStrategy::Steps => every > 0 && self.step.is_multiple_of(u64::from(every)),
                 IntervalStrategy::Epoch => task.epoch(self.step).floor() > task.epoch(self.step - 1).floor(),
             };
-            let (evaluate, save) =
-                (due(args.eval_strategy, args.eval_steps), due(args.save_strategy, args.save_steps));
+            let (evaluate, save) = (due(args.eval_strategy, args.eval_steps), due(args.save_strategy, args.save_steps));
             if evaluate && self.step < total {
                 self.latest = self.evaluate(task, monitor)?.map(|evaluation| (self.step, evaluation));
             }
@@ -307,8 +299,14 @@ impl<B: LmBackend> Training<B> {
         let view = self.tuned.view(&self.parameters)?;
         let evaluation = task.evaluate(&view)?;
         if let Some(evaluation) = &evaluation {
-            let entry =
-                LogEntry { epoch: task.epoch(self.step), step: self.step, values: evaluation.figures.clone() };
+            if let Some((name, _)) = evaluation.figures.iter().find(|(_, value)| value.is_nan()) {
+                return Err(Failure::internal(format!(
+                    "step {}: {name} on the held-out rows is not a number; lower train.learningRate, or check that the \
+                     model itself gives finite logits",
+                    self.step
+                )));
+            }
+            let entry = LogEntry { epoch: task.epoch(self.step), step: self.step, values: evaluation.figures.clone() };
             self.history.log_history.push(entry.clone());
             monitor.evaluated(&entry)?;
         }

@@ -119,6 +119,20 @@ impl Lab {
         lab
     }
 
+    /// Replaces `from`, which must be there, in one of the lab's files, wherever it stands.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(file)).unwrap();
+        assert!(text.contains(from), "{file} holds no {from:?}");
+        fs::write(self.path(file), text.replace(from, to)).unwrap();
+    }
+
+    /// Adds a line to one of the lab's files.
+    pub fn append(&self, file: &str, line: &[u8]) {
+        let mut bytes = fs::read(self.path(file)).unwrap();
+        bytes.extend([line, b"\n"].concat());
+        fs::write(self.path(file), bytes).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
