@@ -45,7 +45,7 @@ SCHEDULES = [
 
 def adamw(setting: dict, dtype: torch.dtype) -> dict:
     start = {name: torch.randn(shape, generator=tiny.generator(SEED, name)) for name, shape in SHAPES.items()}
-    params = {name: torch.nn.Parameter(value.to(dtype)) for name, value in start.items()}
+    params = {name: torch.nn.Parameter(value.to(dtype, copy=True)) for name, value in start.items()}
     decay = [p for name, p in params.items() if name not in setting["no_decay"]]
     rest = [p for name, p in params.items() if name in setting["no_decay"]]
     optimizer = torch.optim.AdamW(
@@ -63,7 +63,7 @@ def adamw(setting: dict, dtype: torch.dtype) -> dict:
         size = (0.05, 1.0, 3.0, 1e-6)[step % 4]
         grads = {n: size * torch.randn(p.shape, generator=tiny.generator(SEED, n, step)) for n, p in params.items()}
         for name, p in params.items():
-            p.grad = grads[name].to(dtype)
+            p.grad = grads[name].to(dtype, copy=True)
         norm = torch.nn.utils.clip_grad_norm_(list(params.values()), setting["max_grad_norm"], foreach=False)
         rate = optimizer.param_groups[0]["lr"]
         optimizer.step()

@@ -16,6 +16,7 @@ pub mod model;
 pub mod objective;
 pub mod ops;
 pub mod optim;
+pub mod preflight;
 pub mod stages;
 pub mod telemetry;
 pub mod weights;

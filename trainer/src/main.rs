@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `medtrain`; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    medtrain_trainer::cli::main()
+}

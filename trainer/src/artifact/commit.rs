@@ -61,14 +61,28 @@ pub fn read_pointer(store: &Store, path: &str) -> Result<Option<Pointer>> {
 /// As [`Failure::io`].
 pub fn link_latest(store: &Store, name: &str, target: &str) -> Result<()> {
     let Some(root) = store.local_path("") else { return Ok(()) };
-    let link = root.join("latest").join(name);
     let up: String = "../".repeat(1 + name.matches('/').count());
-    let fails = |e| Failure::io(&link, &e);
-    let folder = link.parent().unwrap_or(&root);
+    link(&root.join("latest").join(name), &Path::new(&up).join(target))
+}
+
+/// Points `<stage_dir>/merged` at the winning attempt's merged model: the name that adapters of later stages give as
+/// their base, which must not depend on the attempt. Only in local stores.
+///
+/// # Errors
+/// As [`Failure::io`].
+pub fn link_merged(store: &Store, stage_dir: &str, prefix: &str) -> Result<()> {
+    let Some(root) = store.local_path(stage_dir) else { return Ok(()) };
+    link(&root.join("merged"), &Path::new(prefix).join("merged"))
+}
+
+/// Makes `path` a symbolic link to `target`, replacing one that is there.
+fn link(path: &Path, target: &Path) -> Result<()> {
+    let fails = |e| Failure::io(path, &e);
+    let folder = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).map_err(fails)?;
-    let fresh = folder.join(format!(".{}.{}", file_name(&link), RunId::random()?));
-    std::os::unix::fs::symlink(Path::new(&up).join(target), &fresh).map_err(fails)?;
-    std::fs::rename(&fresh, &link).map_err(|e| {
+    let fresh = folder.join(format!(".{}.{}", file_name(path), RunId::random()?));
+    std::os::unix::fs::symlink(target, &fresh).map_err(fails)?;
+    std::fs::rename(&fresh, path).map_err(|e| {
         let _ = std::fs::remove_file(&fresh);
         fails(e)
     })

@@ -18,7 +18,7 @@ mod verify;
 mod tests;
 
 pub(crate) use commit::readable;
-pub use commit::{Committed, commit, link_latest, read_manifest, read_pointer, write_pointer};
+pub use commit::{Committed, commit, link_latest, link_merged, read_manifest, read_pointer, write_pointer};
 pub use digest::{FileDigest, hash_file, sha256_hex};
 pub use run_id::RunId;
 pub use store::{Created, Listed, Store, StoreOptions};

@@ -56,6 +56,8 @@ pub struct Listed {
     /// Relative to the store's URI.
     pub path: String,
     pub size: u64,
+    /// Changes with the object's content, where the store has such a tag.
+    pub etag: Option<String>,
 }
 
 #[derive(Clone)]
@@ -110,10 +112,15 @@ impl Store {
     }
 
     pub fn exists(&self, path: &str) -> Result<bool> {
+        Ok(self.find(path)?.is_some())
+    }
+
+    /// The object at `path`, `None` if there is none.
+    pub fn find(&self, path: &str) -> Result<Option<Listed>> {
         let at = self.locate(path)?;
         self.run(path, async || match self.backend.head(&at).await {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
+            Ok(found) => Ok(Some(Listed { path: path.to_owned(), size: found.size, etag: found.e_tag })),
+            Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         })
     }
@@ -237,7 +244,10 @@ impl Store {
             let parts: Vec<_> = location.prefix_match(&self.base)?.map(|part| part.as_ref().to_owned()).collect();
             Some(parts.join("/"))
         };
-        Ok(found.iter().filter_map(|o| Some(Listed { path: below_base(&o.location)?, size: o.size })).collect())
+        Ok(found
+            .iter()
+            .filter_map(|o| Some(Listed { path: below_base(&o.location)?, size: o.size, etag: o.e_tag.clone() }))
+            .collect())
     }
 
     /// Deletes the object or folder `path`; a `manifest.json` in it goes first, so that no reader trusts what is left.

@@ -24,6 +24,8 @@ pub enum Purpose {
     Init = 4,
     /// Which rows are held out.
     Split = 5,
+    /// Resampling of held-out rows. `a` = resample, `b` = draw.
+    Bootstrap = 7,
     /// Order of episodes within a rollout. `a` = rollout and PPO epoch.
     Minibatch = 6,
 }

@@ -18,7 +18,7 @@ mod rope;
 
 pub use cache::KvCache;
 pub use config::ModelConfig;
-pub use decoder::{Decoder, Pass};
+pub use decoder::{Decoder, Pass, Shell};
 pub use parameters::{Gradients, Parameter, Parameters};
 
 #[cfg(test)]

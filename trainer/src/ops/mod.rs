@@ -10,8 +10,13 @@
 //! Holds: a batch is packed, `n` tokens in a row with [`Segments`] marking the sequences, so there is no padding and a
 //! sequence never sees another; no op of the training path reduces in an order that depends on the number of threads.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod flex;
 pub mod plain;
+
+#[cfg(feature = "cuda")]
+pub use cuda::Cuda;
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -292,6 +297,16 @@ pub trait LmBackend: Backend {
     /// Gradient of an embedding matrix `[vocab, h]`.
     fn embed_backward(dy: &Tensor<Self, 2>, ids: &[u32], vocab: usize) -> Tensor<Self, 2> {
         plain::embed_backward(dy, ids, vocab)
+    }
+
+    /// Rows `rows` of `x`, in that order.
+    fn gather_rows(x: &Tensor<Self, 2>, rows: &[usize]) -> Tensor<Self, 2> {
+        plain::gather_rows(x, rows)
+    }
+
+    /// `[n, columns]` of zeros with `x`'s rows put at `rows`, which are distinct; the backward of [`Self::gather_rows`].
+    fn scatter_rows(x: &Tensor<Self, 2>, rows: &[usize], n: usize) -> Tensor<Self, 2> {
+        plain::scatter_rows(x, rows, n)
     }
 
     /// Scores of one target a row under `softmax(h Wᵀ / temperature)`, in chunks: never `[n, vocab]` at once.

@@ -214,6 +214,16 @@ pub fn embed_backward<B: Backend>(dy: &Tensor<B, 2>, ids: &[u32], vocab: usize) 
     )
 }
 
+pub fn gather_rows<B: Backend>(x: &Tensor<B, 2>, rows: &[usize]) -> Tensor<B, 2> {
+    let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+    x.clone().select(0, index(&rows, &x.device()))
+}
+
+pub fn scatter_rows<B: Backend>(x: &Tensor<B, 2>, rows: &[usize], n: usize) -> Tensor<B, 2> {
+    let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+    embed_backward(x, &rows, n)
+}
+
 /// Rows of logits computed at once.
 const CHUNK: usize = 128;
 

@@ -1,3 +1,6 @@
-//! The optimiser: its step and the learning rate of each step.
+//! From gradients to new parameters: AdamW and the learning-rate schedules.
 
+pub mod adamw;
 pub mod schedule;
+
+pub use adamw::AdamW;

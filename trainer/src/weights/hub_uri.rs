@@ -122,7 +122,7 @@ impl fmt::Display for HubUri {
 }
 
 /// `%20` and the like; what isn't a valid escape stays as it is.
-pub(super) fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# `make demo`: build, get the model, run crds/examples/demo.yaml. Run again, it goes on where it stopped.
+source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
+
+bash "$tools/prerequisites.sh"
+step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medtrain
+model=$(bash "$tools/model.sh" "$medtrain")
+
+say "Training: four stages, about 15 minutes on 2 cores; Ctrl-C saves a checkpoint, and \`make demo\` again goes on from it"
+# exec: signals and the exit code are medtrain's own.
+exec "$medtrain" run crds/examples/demo.yaml \
+    --set "model.uri=$model" --set "output.uri=$root/outputs/demo" --questions tests/data/questions.txt "$@"

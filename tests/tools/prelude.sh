@@ -1,0 +1,53 @@
+# Sourced by the scripts beside it: strict mode, where things lie, how a script talks.
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # variables are for the scripts that source this
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$root"
+tools=$root/tests/tools
+# What is large or slow to make and the same for every clone.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/medtrain
+
+# say TEXT: one line for the person who waits. Never on stdout: that is for results.
+say() {
+    printf '==> %s\n' "$*" >&2
+}
+
+# step TITLE COMMAND…: says what happens now and, afterwards, how long it took.
+# A function as COMMAND must return its own failures: bash ignores `set -e` inside it.
+step() {
+    local title=$1 begin=$SECONDS status=0
+    shift
+    say "$title"
+    "$@" || status=$?
+    local seconds=$((SECONDS - begin))
+    if ((status == 0)); then
+        say "$title: done in $((seconds / 60)) min $((seconds % 60)) s"
+    else
+        say "$title: failed after $((seconds / 60)) min $((seconds % 60)) s (exit code $status)"
+    fi
+    return "$status"
+}
+
+# Where cargo puts what it builds: ./target, CARGO_TARGET_DIR or a configuration file.
+target_dir() {
+    cargo metadata --format-version 1 --no-deps --locked |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
+# build_medtrain: builds the program that is shipped and sets `medtrain` to its path.
+# By -p, never the whole workspace: cargo would merge the features that the other crates ask for into it.
+build_medtrain() {
+    local target
+    cargo build --release --locked -p medtrain-trainer && target=$(target_dir) || return
+    medtrain=$target/release/medtrain
+}
+
+# pinned_pip download|install ARGUMENTS…: pip that takes only wheels whose sha256 the requirements file names. For
+# fetching and unpacking (--dest, --target); nothing is put among the packages of the system or the user.
+pinned_pip() {
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip "$1" --quiet --disable-pip-version-check --no-cache-dir --no-deps \
+        --only-binary :all: --require-hashes "${@:2}" >&2
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# `make test`: every test, the slow ones on the real model included, then `make lint`.
+# All suites run even if one fails; the last line counts the tests of all of them.
+source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+failed=()
+
+# suite TITLE COMMAND…: runs it, keeps its output for counting, and goes on if it fails.
+suite() {
+    if ! step "$@" 2>&1 | tee "$logs/$1"; then
+        failed+=("$1")
+    fi
+}
+
+bash "$tools/prerequisites.sh"
+step "Format" cargo fmt --all --check
+step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medtrain
+MEDTRAIN_SMOLLM2=$(bash "$tools/model.sh" "$medtrain")
+export MEDTRAIN_SMOLLM2 PYTHONDONTWRITEBYTECODE=1
+
+suite "Rust tests" cargo test --release --locked --workspace --no-fail-fast
+suite "Sample data tests" python3 -m unittest discover --start-directory tests/data/make
+step "Lint" bash "$tools/lint.sh" || failed+=("Lint")
+
+if ((${#failed[@]} > 0)); then
+    list=$(printf ', %s' "${failed[@]}")
+    say "failed: ${list:2}"
+fi
+# Closing lines read: cargo's `test result:`, unittest's `Ran N tests` with `OK (…)` or `FAILED (failures=…)`.
+cat "$logs"/* | awk '
+    function number_after(word) { return match($0, word "=[0-9]+") ? substr($0, RSTART + length(word) + 1, RLENGTH) + 0 : 0 }
+    /^test result: / { passed += $4; failed += $6; skipped += $8 }
+    /^Ran [0-9]+ tests? in / { passed += $2 }
+    /^(OK|FAILED)( \(|$)/ {
+        bad = number_after("failures") + number_after("errors")
+        passed -= bad + number_after("skipped"); failed += bad; skipped += number_after("skipped")
+    }
+    END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
+((${#failed[@]} == 0))

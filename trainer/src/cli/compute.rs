@@ -1,0 +1,32 @@
+//! Options of every command that computes: where, and with how many threads.
+
+use crate::{
+    device::{Device, DeviceRequest, thread_count},
+    failure::{Failure, Result},
+};
+
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ComputeArgs {
+    /// Where to compute: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Threads on the CPU; the default is all that this process may use. Results do not depend on it.
+    #[arg(long, env = "MEDTRAIN_THREADS", value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+impl ComputeArgs {
+    /// Finds the device and starts the threads; once a process.
+    pub fn start(&self) -> Result<Device> {
+        let device = self.device.parse::<DeviceRequest>()?.resolve()?;
+        let threads = self.threads.map_or_else(thread_count, Ok)?;
+        if threads == 0 {
+            return Err(Failure::config("--threads: 0 computes nothing; set 1 or more"));
+        }
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(|error| Failure::internal(format!("{threads} threads can't be started: {error}")))?;
+        Ok(device)
+    }
+}

@@ -1,0 +1,110 @@
+//! `medtrain merge`: an adapter folded into its base, as a model directory of its own.
+
+use std::path::{Path, PathBuf};
+
+use burn_flex::Flex;
+use serde_json::Map;
+
+use super::compute::ComputeArgs;
+use crate::{
+    adapter,
+    data::Tokenizer,
+    failure::{Failure, Result},
+    model::{Parameter, Parameters, load},
+    ops::LmBackend,
+    stages::{
+        merging::Merging,
+        outputs::{config_fields, write_tokenizer},
+        reward::SCORE,
+    },
+    weights::{Dtype, ModelFiles},
+};
+use medtrain_crds::stage::StageKind;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Adds the adapter's low-rank updates to the weights of its base and writes the result as a model \
+                  directory that transformers loads. Several adapters are folded in one after another, in the order \
+                  given. The command fails, and writes nothing, if the merged model does not give the logits of base \
+                  and adapter on a fixed set of texts."
+)]
+pub struct MergeArgs {
+    /// The base model's directory.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Adapter directories as PEFT writes them, in the order to apply.
+    #[arg(long, value_name = "DIR", required = true, value_delimiter = ',')]
+    adapter: Vec<PathBuf>,
+    /// Where to write; must not exist yet.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Type to store weights in: float32, bfloat16 or float16; the default is the base's.
+    #[arg(long)]
+    dtype: Option<Dtype>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+pub fn run(args: MergeArgs) -> Result<()> {
+    args.compute.start()?;
+    if args.output.exists() {
+        return Err(Failure::config(format!("{}: exists already; name a new directory", args.output.display())));
+    }
+    let fresh = args.output.with_extension("tmp");
+    if fresh.exists() {
+        std::fs::remove_dir_all(&fresh).map_err(|error| Failure::io(&fresh, &error))?;
+    }
+    let result = merge::<Flex>(&args, &fresh);
+    match result {
+        Ok(()) => std::fs::rename(&fresh, &args.output).map_err(|error| Failure::io(&args.output, &error))?,
+        Err(failure) => {
+            // What is half written is of no use; failing to delete it changes nothing about the failure.
+            let _ = std::fs::remove_dir_all(&fresh);
+            return Err(failure);
+        }
+    }
+    println!("{}", args.output.display());
+    Ok(())
+}
+
+fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
+    let device = B::Device::default();
+    let tokenizer = Tokenizer::load(&args.model)?;
+    let mut model = load::load::<B>(&args.model, 256, &device)?;
+    let dtype = match args.dtype {
+        Some(dtype) => dtype,
+        None => ModelFiles::open(&args.model)?.dtype("model.embed_tokens.weight")?,
+    };
+    std::fs::create_dir_all(fresh).map_err(|error| Failure::io(fresh, &error))?;
+    write_tokenizer(&args.model, fresh, &tokenizer, None, true)?;
+    let architecture = model.config().raw.get("architectures").and_then(|list| list.get(0)).cloned();
+    let architecture =
+        architecture.as_ref().and_then(serde_json::Value::as_str).unwrap_or("LlamaForCausalLM").to_owned();
+    let (last, earlier) = args.adapter.split_last().expect("clap requires one adapter at least");
+    for dir in earlier {
+        let adapter = adapter::load::<B>(dir, &args.model, model.config(), &device)?;
+        let mut changed = Vec::new();
+        adapter::merge(&model, &adapter.lora, &adapter.parameters, |name, weight| {
+            changed.push((name.to_owned(), weight))
+        });
+        changed.into_iter().for_each(|(name, weight)| model.set_weight(&name, weight));
+    }
+    let adapter = adapter::load::<B>(last, &args.model, model.config(), &device)?;
+    let mut parameters: Parameters<B> = adapter.parameters.clone();
+    let mut config = Map::new();
+    if let Some(score) = &adapter.score {
+        parameters.insert(SCORE.into(), Parameter::new(vec![1, score.len()], score.clone(), &device));
+        config = config_fields(StageKind::RM, &architecture, &tokenizer, None);
+    }
+    let lora = Some(&adapter.lora);
+    let merging = Merging { model: &model, lora, parameters: &parameters, tokenizer: &tokenizer, dtype, config };
+    let check = merging.write(fresh)?;
+    eprintln!(
+        "checked: largest logit difference {:.1e}, mean {:.1e}, token KL {:.1e} nats, {:.2} % of changes lost in rounding",
+        check.max_logit_diff,
+        check.mean_logit_diff,
+        check.token_kl,
+        100.0 * check.lost_deltas
+    );
+    Ok(())
+}

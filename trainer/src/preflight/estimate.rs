@@ -1,0 +1,168 @@
+//! The figures of one stage: by counting for one that will run, by its manifest for one that did.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use medtrain_crds::contract::{DataCounts, Manifest};
+use medtrain_crds::resolve::{PlannedStage, Resolved, ResolvedStage, Role, Source, locator};
+use medtrain_crds::stage::{Dtype, PpoArgs, StageKind, Tuning};
+
+use super::forecast::split_counts;
+use super::memory::{self, Shape};
+use super::origins::Origin;
+use super::{Forecast, PpoSteps, Units};
+use crate::data::Prepared;
+use crate::device;
+
+/// A stage that will run over `data`.
+pub(super) fn estimate(
+    resolved: &Resolved,
+    stage: &ResolvedStage,
+    planned: &PlannedStage,
+    origin: &Origin,
+    data: &Prepared,
+) -> Forecast {
+    let (train, seed) = (&stage.train, planned.seed);
+    let lengths = data.train.lengths();
+    let (steps, rollouts, epochs, units, batch_tokens) = match &stage.ppo {
+        Some(ppo) => {
+            let steps = PpoSteps::new(data.train.len(), train, ppo);
+            let episodes = steps.rollouts * steps.batch;
+            let epochs = episodes as f64 / data.train.len().max(1) as f64;
+            let at_once = train.per_device_train_batch_size.min(ppo.mini_batch_size);
+            let tokens = largest(lengths.iter().map(|&length| u64::from(length)).collect(), at_once);
+            (steps.total_steps(), Some(steps.rollouts), epochs, data.train.len(), tokens)
+        }
+        None => {
+            let units = Units::new(stage.kind, &data.train, train, seed);
+            let steps = units.total_steps();
+            let sides = if stage.kind == StageKind::RM { 2 } else { 1 };
+            let tokens = |unit| units.rows(unit).map(|row| sides * u64::from(lengths[row])).sum();
+            let tokens = largest((0..units.len()).map(tokens).collect(), train.per_device_train_batch_size);
+            (steps, None, units.epoch(steps), units.len(), tokens)
+        }
+    };
+    let memory = memory::estimate(&Shape {
+        kind: stage.kind,
+        config: &origin.config,
+        tuning: &stage.tuning,
+        train,
+        ppo: stage.ppo.as_ref(),
+        batch_tokens,
+        longest: data.train_report.max_len.into(),
+        other_models: other_models(resolved, stage, origin),
+        file: origin.file,
+        saved_weight: match train.save_dtype {
+            None => origin.weight,
+            Some(Dtype::Float32) => 4,
+            Some(Dtype::Bfloat16 | Dtype::Float16) => 2,
+        },
+    });
+    Forecast {
+        name: stage.name.clone(),
+        kind: stage.kind,
+        key: planned.key.clone(),
+        done: false,
+        inputs: input_names(stage),
+        steps,
+        rollouts,
+        epochs: Some(epochs),
+        units: Some(units as u64),
+        data: DataCounts { train: split_counts(&data.train_report), eval: split_counts(&data.eval_report) },
+        ignored_columns: data.train_report.ignored_columns.clone(),
+        longest: Some(data.train_report.max_len),
+        memory: Some(memory),
+        fits: device::memory::limit().map(|limit| memory.total <= limit),
+    }
+}
+
+/// What was seen on the way that is no error but should be known.
+pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, origin: &Origin, data: &Prepared) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |text: String| warnings.push(text);
+    for note in origin.tokenizer.notes() {
+        warn(note.clone());
+    }
+    for (side, report) in [("train", &data.train_report), ("eval", &data.eval_report)] {
+        for (reason, count) in &report.dropped {
+            warn(format!("dataset.{side}: {count} of {} rows left out: {reason}", report.rows));
+        }
+        if report.truncated > 0 {
+            warn(format!("dataset.{side}: {} of {} rows cut to maxLength", report.truncated, report.rows));
+        }
+        if report.also_in_eval > 0 {
+            warn(format!("dataset.{side}: {} rows are also held out for evaluation", report.also_in_eval));
+        }
+    }
+    for (column, rows) in &forecast.ignored_columns {
+        warn(format!("dataset: column \"{column}\" ({rows} rows) is not read"));
+    }
+    let mut seen = BTreeSet::new();
+    for file in data.train_report.files.iter().filter(|file| !seen.insert(&file.sha256)) {
+        warn(format!("dataset.train: {} is there twice; use weights to repeat rows", file.uri));
+    }
+    if let Some(PpoArgs { batch_size, .. }) = &stage.ppo
+        && u64::from(*batch_size) > data.train.len() as u64
+    {
+        warn(format!("ppo.batchSize: {batch_size} is more than the {} prompts; they repeat", data.train.len()));
+    }
+    if let (Some(false), Some(memory), Some(limit)) = (forecast.fits, forecast.memory, device::memory::limit()) {
+        warn(format!(
+            "about {} MiB of memory at the peak, but only {} MiB are there; make perDeviceTrainBatchSize smaller or \
+             set gradientCheckpointing: true",
+            memory.total >> 20,
+            limit >> 20
+        ));
+    }
+    warnings
+}
+
+/// A stage that is done.
+pub(super) fn finished(stage: &ResolvedStage, planned: &PlannedStage, manifest: &Manifest) -> Forecast {
+    Forecast {
+        name: stage.name.clone(),
+        kind: stage.kind,
+        key: planned.key.clone(),
+        done: true,
+        inputs: input_names(stage),
+        steps: manifest.final_step,
+        rollouts: None,
+        epochs: None,
+        units: None,
+        data: manifest.data.clone(),
+        ignored_columns: BTreeMap::new(),
+        longest: None,
+        memory: None,
+        fits: None,
+    }
+}
+
+fn input_names(stage: &ResolvedStage) -> BTreeMap<Role, String> {
+    let name = |source: &Source| match source {
+        Source::Model => "model".to_owned(),
+        Source::Stage(name) => name.clone(),
+        Source::Uri { uri, revision } => locator(uri, revision.as_deref()),
+    };
+    stage.inputs.iter().map(|(role, source)| (*role, name(source))).collect()
+}
+
+/// Sum of the `count` largest.
+fn largest(mut tokens: Vec<u64>, count: u32) -> u64 {
+    tokens.sort_unstable_by(|a, b| b.cmp(a));
+    tokens.into_iter().take(count as usize).sum()
+}
+
+/// Weights of PPO's reference and reward model where they are not the policy's own.
+fn other_models(resolved: &Resolved, stage: &ResolvedStage, origin: &Origin) -> u64 {
+    let one = origin.config.parameter_count() as u64;
+    let Some(policy) = stage.inputs.get(&Role::Policy) else { return 0 };
+    let reference = stage.inputs.get(&Role::Reference).is_some_and(|reference| reference != policy);
+    let shares = |source: &Source| match source {
+        Source::Stage(name) => resolved.stage(name).is_some_and(|maker| {
+            let over_policy = maker.inputs.get(&Role::Base) == Some(policy);
+            over_policy && matches!(&maker.tuning, Tuning::Lora(lora) if lora.modules_to_save.is_empty())
+        }),
+        Source::Model | Source::Uri { .. } => false,
+    };
+    let reward = stage.inputs.get(&Role::Reward).is_some_and(|reward| !shares(reward));
+    one * (u64::from(reference) + u64::from(reward))
+}

@@ -1,0 +1,241 @@
+//! The models that chains of stages start from, looked at as far as headers go.
+//!
+//! Holds: a model is fetched once, however many stages use it; what is wrong with it is said once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use medtrain_crds::contract::Digest;
+use medtrain_crds::resolve::{ModelSource, Resolved, Source, locator};
+use medtrain_crds::stage::StageKind;
+use serde_json::Value;
+
+use super::{Workspace, digest_of, inputs};
+use crate::adapter::Projection;
+use crate::data::Tokenizer;
+use crate::failure::{Failure, Result};
+use crate::model::ModelConfig;
+use crate::weights::{Dtype, ModelFiles, peft};
+
+/// A model or an adapter that no stage of the training makes.
+pub(super) struct External {
+    pub dir: PathBuf,
+    pub digest: Digest,
+    pub uri: String,
+}
+
+/// A model that stages are trained over.
+pub(super) struct Origin {
+    pub config: ModelConfig,
+    pub tokenizer: Tokenizer,
+    /// Bytes of the weights on disk; 0 for a random model.
+    pub file: u64,
+    /// Bytes of a weight in the type that the model is stored in.
+    pub weight: u64,
+}
+
+/// What was found out about each external input; failures are remembered, so that each is told once.
+#[derive(Default)]
+pub(super) struct Origins {
+    found: BTreeMap<String, Option<Rc<External>>>,
+    origins: BTreeMap<String, Option<Rc<Origin>>>,
+}
+
+/// How a source that is no stage is called here.
+fn name_of(source: &Source) -> Option<String> {
+    match source {
+        Source::Model => Some(String::new()),
+        Source::Uri { uri, revision } => Some(locator(uri, revision.as_deref())),
+        Source::Stage(_) => None,
+    }
+}
+
+impl Origins {
+    /// The input on this machine; `None` if it is a stage's result, or if it can't be had, which goes to `failures` the
+    /// first time.
+    pub fn external(
+        &mut self,
+        ws: &Workspace,
+        resolved: &Resolved,
+        source: &Source,
+        place: &str,
+        failures: &mut Vec<Failure>,
+    ) -> Option<Rc<External>> {
+        let name = name_of(source)?;
+        if let Some(known) = self.found.get(&name) {
+            return known.clone();
+        }
+        let (uri, revision, place) = match (source, &resolved.model) {
+            (Source::Uri { uri, revision }, _) => (uri, revision, place),
+            (_, ModelSource::Uri { uri, revision }) => (uri, revision, "model.uri"),
+            (_, ModelSource::Random { tokenizer, tokenizer_revision, .. }) => {
+                (tokenizer, tokenizer_revision, "model.tokenizer")
+            }
+        };
+        let tokenizer_only = *source == Source::Model && matches!(resolved.model, ModelSource::Random { .. });
+        let found =
+            fetch(ws, uri, revision.as_deref(), tokenizer_only).map_err(|failure| failures.push(failure.at(place)));
+        let found = found.ok().map(Rc::new);
+        self.found.insert(name, found.clone());
+        found
+    }
+
+    /// The model that `source`, which is no stage, holds, checked for being one that can be trained.
+    pub fn origin(
+        &mut self,
+        ws: &Workspace,
+        resolved: &Resolved,
+        source: &Source,
+        place: &str,
+        failures: &mut Vec<Failure>,
+    ) -> Option<Rc<Origin>> {
+        let external = self.external(ws, resolved, source, place, failures)?;
+        let name = name_of(source)?;
+        if let Some(known) = self.origins.get(&name) {
+            return known.clone();
+        }
+        let random = match (source, &resolved.model) {
+            (Source::Model, ModelSource::Random { config, .. }) => Some(config),
+            _ => None,
+        };
+        let place = match (source, random) {
+            (Source::Uri { .. }, _) => place,
+            (_, Some(_)) => "model.random",
+            _ => "model.uri",
+        };
+        let origin = match random {
+            Some(config) => random_origin(Value::Object(config.clone()), &external),
+            None => stored_origin(&external),
+        };
+        let origin = origin.map_err(|failure| failures.push(failure.at(place))).ok().map(Rc::new);
+        self.origins.insert(name, origin.clone());
+        origin
+    }
+
+    /// Digests by the names that identities have; `None` if one is missing.
+    pub fn digest(&self, source: &Source) -> Option<Digest> {
+        Some(self.found.get(&name_of(source)?)?.as_ref()?.digest.clone())
+    }
+}
+
+/// The source at the start of a stage's chain: of what it is trained over, and so on.
+pub(super) fn chain_start<'a>(resolved: &'a Resolved, source: &'a Source) -> Option<&'a Source> {
+    let mut source = source;
+    while let Source::Stage(name) = source {
+        let stage = resolved.stage(name)?;
+        source = stage.inputs.get(&inputs::trained_role(stage.kind))?;
+    }
+    Some(source)
+}
+
+fn fetch(ws: &Workspace, uri: &str, revision: Option<&str>, tokenizer_only: bool) -> Result<External> {
+    if tokenizer_only {
+        let (dir, digest) = inputs::tokenizer_dir(ws, uri, revision)?;
+        return Ok(External { dir, digest, uri: uri.to_owned() });
+    }
+    let model = inputs::model(ws, uri, revision)?;
+    Ok(External { digest: digest_of(&model)?, dir: model.dir, uri: uri.to_owned() })
+}
+
+fn random_origin(config: Value, tokenizer: &External) -> Result<Origin> {
+    let config = ModelConfig::from_json(config).map_err(|failure| Failure::config(failure.message))?;
+    let tokenizer = Tokenizer::load(&tokenizer.dir)?;
+    check_vocabulary(&config, &tokenizer)?;
+    Ok(Origin { config, tokenizer, file: 0, weight: 4 })
+}
+
+fn stored_origin(external: &External) -> Result<Origin> {
+    let dir = &external.dir;
+    if peft::is_adapter(dir) {
+        return Err(Failure::config(format!(
+            "{}: is an adapter, not a model; name it by inputs.adapter and the model under it here",
+            external.uri
+        )));
+    }
+    let config = ModelConfig::load(dir)?;
+    let files = ModelFiles::open(dir)?;
+    check_shapes(dir, &config, &files)?;
+    let tokenizer = Tokenizer::load(dir)?;
+    check_vocabulary(&config, &tokenizer)?;
+    let weight = match files.dtype("model.embed_tokens.weight")? {
+        Dtype::Float32 => 4,
+        Dtype::BFloat16 | Dtype::Float16 => 2,
+    };
+    Ok(Origin { file: weight * config.parameter_count() as u64, config, tokenizer, weight })
+}
+
+fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {
+    let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
+    if tokens <= rows {
+        return Ok(());
+    }
+    Err(Failure::input(format!(
+        "the tokenizer has {tokens} tokens, the model only {rows} embeddings; they belong to different models: put the \
+         model's own tokenizer files beside its weights"
+    )))
+}
+
+/// The matrices have the shapes that the configuration calls for; values are not looked at.
+fn check_shapes(dir: &Path, config: &ModelConfig, files: &ModelFiles) -> Result<()> {
+    let mut wanted = vec![
+        ("model.embed_tokens.weight".to_owned(), vec![config.vocab_size, config.hidden_size]),
+        ("model.norm.weight".to_owned(), vec![config.hidden_size]),
+    ];
+    for layer in 0..config.num_hidden_layers {
+        let matrices = Projection::ALL
+            .map(|projection| (format!("{}.weight", projection.path(layer)), projection.shape(config).to_vec()));
+        wanted.extend(matrices);
+    }
+    for (name, shape) in wanted {
+        if !files.contains(&name) {
+            return Err(Failure::input(format!(
+                "{}: tensor \"{name}\" is missing; the download is incomplete, or config.json belongs to another model",
+                dir.display()
+            )));
+        }
+        let found = files.shape(&name)?;
+        if found != shape {
+            return Err(Failure::input(format!(
+                "{}: tensor \"{name}\" has shape {found:?}, config.json calls for {shape:?}; they belong to different \
+                 models",
+                dir.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the model gives one score a sequence instead of logits.
+fn is_reward_model(config: &ModelConfig) -> bool {
+    let named = config.raw.get("architectures").and_then(|list| list.get(0)).and_then(Value::as_str);
+    named.is_some_and(|name| name.ends_with("ForSequenceClassification"))
+}
+
+/// A model that is trained over must be a causal one.
+pub(super) fn check_causal(origin: &Origin, kind: StageKind, place: &str, uri: &str) -> Result<()> {
+    if !is_reward_model(&origin.config) {
+        return Ok(());
+    }
+    Err(Failure::config(format!(
+        "{place}: {uri} is a reward model (one score per sequence); {kind} needs a causal model"
+    )))
+}
+
+/// The reward of PPO must be a reward model, whole or as an adapter with a score head.
+pub(super) fn check_reward(external: &External) -> Result<()> {
+    let dir = &external.dir;
+    let has_score = if peft::is_adapter(dir) {
+        peft::load_adapter(dir)?.1.contains_key("score.weight")
+    } else {
+        is_reward_model(&ModelConfig::load(dir)?) && ModelFiles::open(dir)?.contains("score.weight")
+    };
+    if has_score {
+        return Ok(());
+    }
+    Err(Failure::config(format!(
+        "{}: is no reward model (nothing in it gives a score); use the result of an RM stage or a model for sequence \
+         classification with one label",
+        external.uri
+    )))
+}

@@ -1,0 +1,284 @@
+//! The look at everything a training needs, and what comes of it: a plan with forecasts, or every problem at once.
+//!
+//! Holds: what is wrong with one input hides nothing about the others; a stage that is done is not looked at again; the
+//! order of problems is that of the resource.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use medtrain_crds::contract::ExitCode;
+use medtrain_crds::resolve::{
+    DataIdentity, Identities, Plan, PlannedDataset, PlannedStage, Resolved, ResolvedStage, Role, Source, plan,
+};
+use medtrain_crds::stage::{StageKind, Tuning};
+
+use super::inputs::{Request, trained_role};
+use super::origins::{Origin, Origins, chain_start, check_causal, check_reward};
+use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate};
+use crate::artifact::read_manifest;
+use crate::data::{ChatTemplate, Prepared};
+use crate::failure::{Failure, Result};
+
+/// Looks at all inputs and data of a training and forecasts its stages. Nothing is written outside the work directory.
+///
+/// # Errors
+/// Every problem of every stage, each with its place in the resource.
+pub fn preflight(resolved: &Resolved, ws: &Workspace) -> std::result::Result<Preflight, Vec<Failure>> {
+    let indices = (0..resolved.stages.len()).collect();
+    Survey::new(resolved, indices, ws).run(None)
+}
+
+/// The same for one stage: of the stages that it builds on only the identities are looked at.
+///
+/// # Errors
+/// As [`preflight`]; 64 for a name that no stage has.
+pub fn preflight_stage(
+    resolved: &Resolved,
+    ws: &Workspace,
+    only: &str,
+) -> std::result::Result<Preflight, Vec<Failure>> {
+    let wanted = ancestors(resolved, only);
+    if wanted.is_empty() {
+        let names: Vec<&str> = resolved.stages.iter().map(|stage| stage.name.as_str()).collect();
+        return Err(vec![Failure::config(format!("there is no stage \"{only}\"; there are {}", names.join(", ")))]);
+    }
+    let stages = resolved.stages.iter();
+    let (indices, stages) =
+        stages.enumerate().filter(|(_, s)| wanted.contains(&s.name)).map(|(i, s)| (i, s.clone())).unzip();
+    Survey::new(&Resolved { stages, ..resolved.clone() }, indices, ws).run(Some(only))
+}
+
+struct Survey<'a> {
+    resolved: &'a Resolved,
+    /// Where each stage stands in the resource.
+    indices: Vec<usize>,
+    ws: &'a Workspace,
+    origins: Origins,
+    problems: Vec<Failure>,
+    warnings: Vec<String>,
+}
+
+/// A stage with what it is trained over.
+struct Looked {
+    origin: Option<Rc<Origin>>,
+    data: DataIdentity,
+    /// All files were found.
+    data_found: bool,
+}
+
+impl<'a> Survey<'a> {
+    fn new(resolved: &'a Resolved, indices: Vec<usize>, ws: &'a Workspace) -> Self {
+        Self { resolved, indices, ws, origins: Origins::default(), problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn run(mut self, only: Option<&str>) -> std::result::Result<Preflight, Vec<Failure>> {
+        if let Err(failure) = self.ws.check_output() {
+            self.problems.push(failure.at("output.uri"));
+        }
+        let resolved = self.resolved;
+        self.origins.external(self.ws, resolved, &Source::Model, "model.uri", &mut self.problems);
+        let looked: Vec<Looked> = resolved.stages.iter().enumerate().map(|(at, stage)| self.look(at, stage)).collect();
+        let plan = self.plan(&looked);
+        let mut stages = Vec::new();
+        for (at, stage) in resolved.stages.iter().enumerate() {
+            if only.is_some_and(|only| only != stage.name) {
+                continue;
+            }
+            let planned = plan.as_ref().and_then(|plan| plan.stage(&stage.name));
+            match self.forecast(at, stage, planned, &looked[at]) {
+                Ok(forecast) => stages.extend(forecast),
+                Err(failures) => self.problems.extend(failures),
+            }
+        }
+        match plan {
+            Some(plan) if self.problems.is_empty() => Ok(Preflight { plan, stages, warnings: self.warnings }),
+            _ => {
+                let mut seen = BTreeSet::new();
+                self.problems.retain(|problem| seen.insert(problem.message.clone()));
+                Err(self.problems)
+            }
+        }
+    }
+
+    fn place(&self, at: usize) -> String {
+        format!("stages[{}]", self.indices[at])
+    }
+
+    /// Inputs and data of one stage, as far as identities go.
+    fn look(&mut self, at: usize, stage: &ResolvedStage) -> Looked {
+        let place = self.place(at);
+        let (ws, resolved) = (self.ws, self.resolved);
+        let mut problems = Vec::new();
+        let mut origin = None;
+        for (role, source) in &stage.inputs {
+            let place = format!("{place}.inputs.{role}");
+            match role {
+                Role::Adapter => {
+                    self.origins.external(ws, resolved, source, &place, &mut problems);
+                }
+                Role::Reward => {
+                    if let Some(external) = self.origins.external(ws, resolved, source, &place, &mut problems)
+                        && let Err(failure) = check_reward(&external)
+                    {
+                        problems.push(failure.at(&place));
+                    }
+                }
+                Role::Policy | Role::Base | Role::Reference => {
+                    let Some(start) = chain_start(resolved, source) else { continue };
+                    let found = self.origins.origin(ws, resolved, start, &place, &mut problems);
+                    if let (Some(found), Some(external)) =
+                        (&found, self.origins.external(ws, resolved, start, &place, &mut problems))
+                        && start == source
+                        && let Err(failure) = check_causal(found, stage.kind, &place, &external.uri)
+                    {
+                        problems.push(failure);
+                    }
+                    if *role == trained_role(stage.kind) {
+                        origin = found;
+                    }
+                }
+            }
+        }
+        if let Err(failure) = self.check_adapter(stage, &place) {
+            problems.push(failure);
+        }
+        let dataset = format!("{place}.dataset");
+        let (data, missing) = data_files::identify(ws, &stage.dataset, &dataset);
+        let data_found = missing.is_empty();
+        problems.extend(missing);
+        self.problems.extend(problems);
+        Looked { origin, data, data_found }
+    }
+
+    fn check_adapter(&mut self, stage: &ResolvedStage, place: &str) -> Result<()> {
+        let (Some(source), Some(policy), Tuning::Lora(lora)) =
+            (stage.inputs.get(&Role::Adapter), stage.inputs.get(&Role::Policy), &stage.tuning)
+        else {
+            return Ok(());
+        };
+        let (ws, resolved) = (self.ws, self.resolved);
+        // What can't be had is a problem already.
+        let mut known = Vec::new();
+        let (Some(adapter), Some(model), Some(origin)) = (
+            self.origins.external(ws, resolved, source, place, &mut known),
+            self.origins.external(ws, resolved, policy, place, &mut known),
+            self.origins.origin(ws, resolved, policy, place, &mut known),
+        ) else {
+            return Ok(());
+        };
+        let warning = adapters::check(ws, &adapter, (&model, &origin), lora, place)?;
+        self.warnings.extend(warning);
+        Ok(())
+    }
+
+    /// The plan, if every identity is known.
+    fn plan(&mut self, looked: &[Looked]) -> Option<Plan> {
+        let model = self.origins.digest(&Source::Model)?;
+        let mut identities = Identities { model, inputs: BTreeMap::new(), data: BTreeMap::new() };
+        for (uri, revision) in self.resolved.external_inputs() {
+            let source = Source::Uri { uri: uri.to_owned(), revision: revision.map(str::to_owned) };
+            let digest = self.origins.digest(&source)?;
+            identities.inputs.insert(medtrain_crds::resolve::locator(uri, revision), digest);
+        }
+        for (stage, looked) in self.resolved.stages.iter().zip(looked) {
+            if !looked.data_found {
+                return None;
+            }
+            identities.data.insert(stage.name.clone(), looked.data.clone());
+        }
+        match plan(self.resolved, &identities) {
+            Ok(plan) => Some(plan),
+            Err(errors) => {
+                self.problems.extend(errors.into_iter().map(|error| Failure::config(error.to_string())));
+                None
+            }
+        }
+    }
+
+    /// What the stage will do; `None` if something it needs is missing, which is a problem already.
+    fn forecast(
+        &mut self,
+        at: usize,
+        stage: &ResolvedStage,
+        planned: Option<&PlannedStage>,
+        looked: &Looked,
+    ) -> std::result::Result<Option<Forecast>, Vec<Failure>> {
+        let place = self.place(at);
+        if let Some(planned) = planned
+            && let Some(manifest) = read_manifest(&self.ws.store, &planned.manifest_path()).map_err(|f| vec![f])?
+        {
+            return Ok(Some(estimate::finished(stage, planned, &manifest)));
+        }
+        let (Some(origin), true) = (&looked.origin, looked.data_found) else { return Ok(None) };
+        let template = match stage.kind {
+            StageKind::PT => None,
+            _ => {
+                let named = format!("{place}.train.chatTemplate");
+                let found = ChatTemplate::resolve(stage.train.chat_template.as_deref(), &origin.tokenizer);
+                Some(found.map_err(|failure| vec![failure.at(named)])?)
+            }
+        };
+        let dataset = PlannedDataset {
+            train: looked.data.train.clone(),
+            eval: looked.data.eval.clone(),
+            eval_fraction: stage.dataset.eval_fraction,
+            weights: stage.dataset.weights.clone(),
+            format: stage.dataset.format,
+        };
+        let request = Request { kind: stage.kind, dataset: &dataset, seed: self.resolved.seed, args: &stage.train };
+        let data = request.prepare(self.ws, &origin.tokenizer, template.as_ref()).map_err(|first| {
+            let problems = request.problems(self.ws, &origin.tokenizer, template.as_ref(), first);
+            problems.into_iter().map(|failure| in_dataset(failure, &place)).collect::<Vec<_>>()
+        })?;
+        check_context(stage, origin, &data, &place).map_err(|failure| vec![failure])?;
+        let Some(planned) = planned else { return Ok(None) };
+        let forecast = estimate::estimate(self.resolved, stage, planned, origin, &data);
+        let warnings = estimate::warnings(stage, &forecast, origin, &data);
+        self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}: {warning}")));
+        Ok(Some(forecast))
+    }
+}
+
+/// The stage and all that it builds on; empty if there is no such stage.
+fn ancestors(resolved: &Resolved, only: &str) -> BTreeSet<String> {
+    let mut wanted: BTreeSet<String> = resolved.stage(only).map(|stage| stage.name.clone()).into_iter().collect();
+    // A stage comes after those it takes inputs from.
+    for stage in resolved.stages.iter().rev() {
+        if wanted.contains(&stage.name) {
+            wanted.extend(stage.inputs.values().filter_map(|source| match source {
+                Source::Stage(name) => Some(name.clone()),
+                Source::Model | Source::Uri { .. } => None,
+            }));
+        }
+    }
+    wanted
+}
+
+/// Messages about files begin with the file, those about the whole with `dataset.train`.
+fn in_dataset(failure: Failure, place: &str) -> Failure {
+    if failure.message.starts_with("dataset.") {
+        return Failure { message: format!("{place}.{}", failure.message), ..failure };
+    }
+    failure.at(format!("{place}.dataset"))
+}
+
+/// Everything that will be read must fit into the positions that the model knows.
+fn check_context(stage: &ResolvedStage, origin: &Origin, data: &Prepared, place: &str) -> Result<()> {
+    let context = origin.config.max_position_embeddings as u64;
+    let longest = u64::from(data.train_report.max_len.max(data.eval_report.max_len));
+    let (field, needed, what) = match (&stage.ppo, stage.kind) {
+        (Some(ppo), _) => ("ppo.maxNewTokens", longest + u64::from(ppo.max_new_tokens), "prompt and response reach"),
+        (None, StageKind::PT) => ("train.blockSize", longest, "blocks reach"),
+        (None, _) => ("train.maxLength", longest, "rows reach"),
+    };
+    if needed <= context {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ExitCode::Config,
+        format!(
+            "{place}.{field}: {what} {needed} tokens, but the model knows {context} positions \
+             (max_position_embeddings); make it smaller"
+        ),
+    ))
+}

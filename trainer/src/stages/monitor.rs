@@ -1,0 +1,107 @@
+//! Where a running stage is seen: terminal, Prometheus, TensorBoard.
+
+use std::{path::Path, sync::Arc};
+
+use medtrain_crds::contract::Phase;
+
+use crate::{
+    artifact::RunId,
+    failure::Result,
+    telemetry::{EventWriter, LogEntry, Metrics, Reporter, SharedProgress, StepReport, Style},
+};
+
+/// The outputs of one stage's figures.
+pub struct Monitor {
+    reporter: Reporter,
+    metrics: Arc<Metrics>,
+    events: Option<EventWriter>,
+}
+
+impl Monitor {
+    pub fn new(style: Style, stage: &str, kind: &str) -> Result<Self> {
+        Ok(Self { reporter: Reporter::new(style, stage), metrics: Arc::new(Metrics::new(stage, kind)?), events: None })
+    }
+
+    /// Starts a TensorBoard file in `folder`; `resumed_at` marks a resume's step.
+    pub fn record(&mut self, folder: &Path, run: &RunId, resumed_at: Option<u64>, configuration: &str) -> Result<()> {
+        let mut events = EventWriter::create(folder, run, resumed_at)?;
+        events.text(resumed_at.unwrap_or(0), "configuration", configuration)?;
+        self.events = Some(events);
+        Ok(())
+    }
+
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    pub fn progress(&self) -> SharedProgress {
+        self.reporter.shared()
+    }
+
+    pub fn phase(&mut self, phase: Phase) {
+        self.reporter.phase(phase);
+    }
+
+    pub fn warn(&mut self, sentence: &str) {
+        self.reporter.warn(sentence);
+    }
+
+    pub fn begin(&mut self, done: u64, total: u64) {
+        self.metrics.steps_planned.set(total as i64);
+        self.reporter.begin(done, total);
+    }
+
+    pub fn step(&mut self, report: StepReport, norm: f64, tokens: u64, seconds: f64, figures: &[(String, f64)]) {
+        let metrics = &self.metrics;
+        metrics.step.set(report.step as i64);
+        metrics.loss.set(report.loss);
+        metrics.grad_norm.set(norm);
+        metrics.learning_rate.set(report.learning_rate);
+        metrics.tokens_per_second.set(report.tokens_per_second);
+        metrics.tokens.inc_by(tokens);
+        metrics.step_seconds.observe(seconds);
+        for (name, value) in figures {
+            match name.as_str() {
+                "objective/scores" => metrics.reward.set(*value),
+                "objective/kl" => metrics.kl.set(*value),
+                _ => {}
+            }
+        }
+        self.reporter.step(report);
+    }
+
+    pub fn log(&mut self, report: StepReport, entry: &LogEntry) -> Result<()> {
+        self.scalars("train", entry)?;
+        self.reporter.log(report, entry);
+        Ok(())
+    }
+
+    pub fn evaluated(&mut self, entry: &LogEntry) -> Result<()> {
+        if let Some(loss) = entry.values.get("eval_loss") {
+            self.metrics.eval_loss.set(*loss);
+        }
+        self.scalars("eval", entry)?;
+        self.reporter.evaluated(entry);
+        Ok(())
+    }
+
+    pub fn checkpoint(&mut self, step: u64, bytes: u64) {
+        self.metrics.checkpoint_saved(bytes);
+        self.reporter.checkpoint(step);
+    }
+
+    pub fn finish(&mut self) {
+        self.events = None;
+        self.reporter.finish();
+    }
+
+    fn scalars(&mut self, group: &str, entry: &LogEntry) -> Result<()> {
+        let Some(events) = &mut self.events else { return Ok(()) };
+        let tags: Vec<(String, f64)> = entry
+            .values
+            .iter()
+            .map(|(name, &value)| (format!("{group}/{}", name.trim_start_matches("eval_")), value))
+            .collect();
+        events.scalars(entry.step, tags.iter().map(|(tag, value)| (tag.as_str(), *value)))
+    }
+}

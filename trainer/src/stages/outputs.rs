@@ -1,0 +1,146 @@
+//! The files a stage leaves beside weights, as the Hugging Face world expects them.
+
+use std::{collections::BTreeMap, path::Path};
+
+use medtrain_crds::stage::{LoraArgs, StageKind};
+use serde_json::{Value, json};
+
+use super::reward::SCORE;
+use crate::{
+    data::{ChatTemplate, Tokenizer},
+    failure::{Failure, Result},
+    model::Parameters,
+    ops::LmBackend,
+    weights::peft::{AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter},
+};
+
+/// Tokenizer files that are taken over from the base as they are.
+const TOKENIZER_FILES: [&str; 6] =
+    ["tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model"];
+
+pub fn write_json(path: &Path, value: &Value) -> Result<()> {
+    std::fs::write(path, format!("{value:#}\n")).map_err(|error| Failure::io(path, &error))
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, &error))?;
+    serde_json::from_str(&text).map_err(|error| Failure::input(format!("{}: not JSON: {error}", path.display())))
+}
+
+/// Copies the base's tokenizer to `dir`, with the pad token and the chat template that were used.
+pub fn write_tokenizer(
+    base: &Path,
+    dir: &Path,
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    generation: bool,
+) -> Result<()> {
+    for name in TOKENIZER_FILES {
+        let (from, to) = (base.join(name), dir.join(name));
+        if from.exists() {
+            std::fs::copy(&from, &to).map_err(|error| Failure::io(&to, &error))?;
+        }
+    }
+    let path = base.join("tokenizer_config.json");
+    let mut config = if path.exists() { read_json(&path)? } else { json!({}) };
+    let pad = tokenizer.pad();
+    if let Some(pad) = pad.and_then(|id| tokenizer.token(id)) {
+        config["pad_token"] = json!(pad);
+    }
+    if let Some(template) = template {
+        config["chat_template"] = json!(template.source());
+    }
+    write_json(&dir.join("tokenizer_config.json"), &config)?;
+    if let (Some(pad), Ok(mut map)) =
+        (pad.and_then(|id| tokenizer.token(id)), read_json(&dir.join("special_tokens_map.json")))
+    {
+        map["pad_token"] = json!(pad);
+        write_json(&dir.join("special_tokens_map.json"), &map)?;
+    }
+    if generation {
+        let path = base.join("generation_config.json");
+        let mut config = if path.exists() { read_json(&path)? } else { json!({}) };
+        if let Some(pad) = pad {
+            config["pad_token_id"] = json!(pad);
+        }
+        write_json(&dir.join("generation_config.json"), &config)?;
+    }
+    Ok(())
+}
+
+/// Writes the trained tensors as PEFT reads them; value heads stay out.
+pub fn write_adapter<B: LmBackend>(
+    dir: &Path,
+    kind: StageKind,
+    lora: &LoraArgs,
+    parameters: &Parameters<B>,
+    base: &str,
+) -> Result<()> {
+    let reward = kind == StageKind::RM;
+    let mut modules_to_save = lora.modules_to_save.clone();
+    if reward {
+        modules_to_save.push("score".into());
+    }
+    let config = AdapterConfig {
+        task_type: if reward { TaskType::SeqCls } else { TaskType::CausalLm },
+        r: lora.rank as usize,
+        lora_alpha: lora.alpha,
+        lora_dropout: lora.dropout,
+        target_modules: lora.target_modules.clone(),
+        use_rslora: lora.use_rslora,
+        modules_to_save,
+        base_model_name_or_path: Some(base.to_owned()),
+    };
+    let tensors: AdapterTensors = parameters
+        .iter()
+        .filter(|(name, _)| !name.starts_with("v_head.") && (reward || *name != SCORE))
+        .map(|(name, parameter)| {
+            (name.clone(), TensorData { shape: parameter.shape.clone(), data: parameter.to_host() })
+        })
+        .collect();
+    std::fs::create_dir_all(dir).map_err(|error| Failure::io(dir, &error))?;
+    save_adapter(dir, &config, &tensors)
+}
+
+/// Fields of a merged model's `config.json` that the stage decides.
+pub fn config_fields(
+    kind: StageKind,
+    architecture: &str,
+    tokenizer: &Tokenizer,
+    reward_mean: Option<f64>,
+) -> serde_json::Map<String, Value> {
+    let mut fields = serde_json::Map::new();
+    if let Some(pad) = tokenizer.pad() {
+        fields.insert("pad_token_id".into(), json!(pad));
+    }
+    if kind == StageKind::RM {
+        let family = architecture.trim_end_matches("ForCausalLM").trim_end_matches("ForSequenceClassification");
+        fields.insert("architectures".into(), json!([format!("{family}ForSequenceClassification")]));
+        fields.insert("num_labels".into(), json!(1));
+        fields.insert("id2label".into(), json!({"0": "reward"}));
+        fields.insert("label2id".into(), json!({"reward": 0}));
+    }
+    if let Some(mean) = reward_mean {
+        fields.insert("reward_mean".into(), json!(mean));
+    }
+    fields
+}
+
+/// Hyperparameters as a flat list of names and values, for the model card and TensorBoard.
+pub fn flatten(value: &Value, prefix: &str, into: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                flatten(value, &name, into);
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => {
+            into.insert(prefix.to_owned(), text.clone());
+        }
+        other => {
+            into.insert(prefix.to_owned(), other.to_string());
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The loop that all stages share: steps, logging, evaluation, checkpoints, stop requests, the guard against
+//! non-finite numbers.
+//!
+//! Holds: everything that decides the next step is in a checkpoint (parameters, optimiser, task state, open log window),
+//! so a run killed anywhere and started again writes the same bytes and logs the same losses as an undisturbed one; no
+//! wall-clock figure enters a checkpoint or the log history.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use medtrain_crds::{
+    contract::Phase,
+    stage::{IntervalStrategy, TrainArgs},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    monitor::Monitor,
+    task::{Evaluation, Task, Tuned},
+};
+use crate::{
+    checkpoint::{State, Tensor as Stored},
+    failure::{Failure, Result},
+    model::{Gradients, Parameter, Parameters},
+    ops::LmBackend,
+    optim::{AdamW, adamw::clip_factor, schedule},
+    telemetry::{LogEntry, StepReport, StopSignal, TrainerState},
+};
+
+/// What is in memory between two steps.
+pub struct Training<B: LmBackend> {
+    pub tuned: Tuned<B>,
+    pub parameters: Parameters<B>,
+    optimizer: AdamW<B>,
+    /// Steps done.
+    pub step: u64,
+    pub history: TrainerState,
+    /// Held-out figures before the first step.
+    pub before: Option<Evaluation>,
+    /// The latest held-out figures, and the step they belong to.
+    pub latest: Option<(u64, Evaluation)>,
+    window: Window,
+    loss_sum: f64,
+}
+
+/// Sums since the last log entry.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Window {
+    loss: f64,
+    steps: u64,
+    /// By name: sum and count.
+    figures: BTreeMap<String, (f64, u64)>,
+}
+
+/// A checkpoint's values beside tensors.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    updates: u64,
+    history: TrainerState,
+    window: Window,
+    loss_sum: f64,
+    before: Option<SavedEvaluation>,
+    latest: Option<(u64, SavedEvaluation)>,
+    task: serde_json::Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedEvaluation {
+    figures: BTreeMap<String, f64>,
+    rows: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl From<&Evaluation> for SavedEvaluation {
+    fn from(e: &Evaluation) -> Self {
+        Self { figures: e.figures.clone(), rows: e.rows.clone(), weights: e.weights.clone() }
+    }
+}
+
+impl From<SavedEvaluation> for Evaluation {
+    fn from(e: SavedEvaluation) -> Self {
+        Self { figures: e.figures, rows: e.rows, weights: e.weights }
+    }
+}
+
+/// How a call of [`Training::run`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Finished,
+    /// A stop request; a checkpoint of this step was written.
+    Stopped,
+}
+
+/// Where checkpoints go.
+pub trait Checkpoints<B: LmBackend> {
+    /// Makes a checkpoint durable, with the adapter and `trainer_state.json` beside the state.
+    fn save(&mut self, state: State, total: u64, parameters: &Parameters<B>, history: &TrainerState) -> Result<()>;
+}
+
+impl<B: LmBackend> Training<B> {
+    pub fn new(tuned: Tuned<B>, parameters: Parameters<B>) -> Self {
+        Self {
+            tuned,
+            parameters,
+            optimizer: AdamW::default(),
+            step: 0,
+            history: TrainerState::default(),
+            before: None,
+            latest: None,
+            window: Window::default(),
+            loss_sum: 0.0,
+        }
+    }
+
+    /// Mean loss of all steps so far.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss_sum / self.step.max(1) as f64
+    }
+
+    pub fn updates(&self) -> u64 {
+        self.optimizer.updates()
+    }
+
+    /// Takes everything from a checkpoint.
+    ///
+    /// # Errors
+    /// 65 when it is not one of this stage.
+    pub fn restore(&mut self, state: &State, task: &mut dyn Task<B>, device: &B::Device) -> Result<()> {
+        let meta: Meta = serde_json::from_value(state.meta.clone())
+            .map_err(|error| Failure::input(format!("checkpoint: state.json is not readable: {error}")))?;
+        for (name, parameter) in &mut self.parameters {
+            let stored = state.tensors.get(&format!("parameter/{name}")).filter(|t| t.shape == parameter.shape);
+            let values = stored.and_then(Stored::to_f32).ok_or_else(|| {
+                Failure::input(format!("checkpoint: parameter \"{name}\" is missing or has another shape"))
+            })?;
+            *parameter = Parameter::new(parameter.shape.clone(), values, device);
+        }
+        self.optimizer = AdamW::load(&self.parameters, &state.tensors, meta.updates, device)?;
+        task.load(&meta.task, &state.tensors)?;
+        self.step = state.step;
+        self.history = meta.history;
+        self.window = meta.window;
+        self.loss_sum = meta.loss_sum;
+        self.before = meta.before.map(Into::into);
+        self.latest = meta.latest.map(|(step, evaluation)| (step, evaluation.into()));
+        Ok(())
+    }
+
+    fn state(&self, task: &dyn Task<B>) -> Result<State> {
+        let mut tensors = BTreeMap::new();
+        for (name, parameter) in &self.parameters {
+            tensors.insert(format!("parameter/{name}"), Stored::of_f32(parameter.shape.clone(), &parameter.to_host()));
+        }
+        self.optimizer.save(&mut tensors);
+        let task = task.save(&mut tensors);
+        let meta = Meta {
+            updates: self.optimizer.updates(),
+            history: self.history.clone(),
+            window: self.window.clone(),
+            loss_sum: self.loss_sum,
+            before: self.before.as_ref().map(Into::into),
+            latest: self.latest.as_ref().map(|(step, evaluation)| (*step, evaluation.into())),
+            task,
+        };
+        let meta = serde_json::to_value(meta)
+            .map_err(|error| Failure::internal(format!("state of step {} is not JSON: {error}", self.step)))?;
+        Ok(State { step: self.step, meta, tensors })
+    }
+
+    /// Trains to the last step or to a stop request.
+    pub fn run(
+        &mut self,
+        task: &mut dyn Task<B>,
+        args: &TrainArgs,
+        checkpoints: &mut dyn Checkpoints<B>,
+        monitor: &mut Monitor,
+        stop: &StopSignal,
+    ) -> Result<Ended> {
+        let total = task.total_steps();
+        self.describe(args, total);
+        monitor.begin(self.step, total);
+        if self.step == 0 && self.before.is_none() {
+            self.before = self.evaluate(task, monitor)?;
+        }
+        let mut saved_at = self.step;
+        while self.step < total {
+            let started = Instant::now();
+            if stop.stop_requested() || !self.advance(task, args, total, monitor, stop, started)? {
+                if saved_at != self.step || self.step == 0 {
+                    self.checkpoint(task, total, checkpoints, monitor)?;
+                }
+                return Ok(Ended::Stopped);
+            }
+            let due = |strategy, every: u32| match strategy {
+                IntervalStrategy::No => false,
+                IntervalStrategy::Steps => every > 0 && self.step.is_multiple_of(u64::from(every)),
+                IntervalStrategy::Epoch => task.epoch(self.step).floor() > task.epoch(self.step - 1).floor(),
+            };
+            let (evaluate, save) = (due(args.eval_strategy, args.eval_steps), due(args.save_strategy, args.save_steps));
+            if evaluate && self.step < total {
+                self.latest = self.evaluate(task, monitor)?.map(|evaluation| (self.step, evaluation));
+            }
+            if save && self.step < total {
+                self.checkpoint(task, total, checkpoints, monitor)?;
+                saved_at = self.step;
+            }
+        }
+        if self.latest.as_ref().is_none_or(|(step, _)| *step != self.step) {
+            self.latest = self.evaluate(task, monitor)?.map(|evaluation| (self.step, evaluation));
+        }
+        // The work that follows (merge, upload) can fail; the training is then not lost.
+        if args.save_strategy != IntervalStrategy::No && saved_at != self.step {
+            self.checkpoint(task, total, checkpoints, monitor)?;
+        }
+        Ok(Ended::Finished)
+    }
+
+    /// One optimiser step; `false` = a stop request cut in and nothing has changed.
+    fn advance(
+        &mut self,
+        task: &mut dyn Task<B>,
+        args: &TrainArgs,
+        total: u64,
+        monitor: &mut Monitor,
+        stop: &StopSignal,
+        started: Instant,
+    ) -> Result<bool> {
+        let mut gradients = Gradients::default();
+        let view = self.tuned.view(&self.parameters)?;
+        let outcome = task.gradients(self.step, &view, &mut gradients, stop)?;
+        drop(view);
+        let Some(outcome) = outcome else { return Ok(false) };
+        let norm = gradients.global_norm();
+        if !outcome.loss.is_finite() || !norm.is_finite() {
+            let what = if outcome.loss.is_finite() { "gradient norm" } else { "loss" };
+            return Err(Failure::internal(format!(
+                "step {}: the {what} is not finite; the batch was {}. Lower train.learningRate or train.maxGradNorm, or \
+                 look at these rows",
+                self.step + 1,
+                task.rows_of(self.step)
+            )));
+        }
+        let learning_rate = schedule::lr(self.step, total, args);
+        if outcome.update {
+            let factor = clip_factor(norm, args.max_grad_norm);
+            self.optimizer.step(&mut self.parameters, &gradients, learning_rate, factor, args);
+        }
+        drop(gradients);
+        self.step += 1;
+        self.loss_sum += outcome.loss;
+        self.window.loss += outcome.loss;
+        self.window.steps += 1;
+        for (name, value) in &outcome.figures {
+            let entry = self.window.figures.entry(name.clone()).or_default();
+            entry.0 += value;
+            entry.1 += 1;
+        }
+        let epoch = task.epoch(self.step);
+        self.history.global_step = self.step;
+        self.history.epoch = epoch;
+        self.history.num_input_tokens_seen += outcome.tokens;
+        let seconds = started.elapsed().as_secs_f64();
+        let report = StepReport {
+            step: self.step,
+            loss: outcome.loss,
+            learning_rate,
+            tokens_per_second: outcome.tokens as f64 / seconds.max(1e-9),
+        };
+        monitor.step(report, norm, outcome.tokens, seconds, &outcome.figures);
+        let every = u64::from(args.logging_steps.max(1));
+        let first = self.step == 1 && args.logging_first_step;
+        if first || self.step.is_multiple_of(every) || self.step == total {
+            self.log(epoch, norm, learning_rate, report, monitor)?;
+        }
+        Ok(true)
+    }
+
+    fn log(
+        &mut self,
+        epoch: f64,
+        norm: f64,
+        learning_rate: f64,
+        report: StepReport,
+        monitor: &mut Monitor,
+    ) -> Result<()> {
+        let window = std::mem::take(&mut self.window);
+        let figures = window.figures.into_iter().map(|(name, (sum, count))| (name, sum / count as f64));
+        let mut values: BTreeMap<String, f64> = figures.collect();
+        values.insert("loss".into(), window.loss / window.steps.max(1) as f64);
+        values.insert("grad_norm".into(), norm);
+        values.insert("learning_rate".into(), learning_rate);
+        let entry = LogEntry { epoch, step: self.step, values };
+        self.history.log_history.push(entry.clone());
+        monitor.log(report, &entry)
+    }
+
+    fn evaluate(&mut self, task: &mut dyn Task<B>, monitor: &mut Monitor) -> Result<Option<Evaluation>> {
+        monitor.phase(Phase::Evaluating);
+        let view = self.tuned.view(&self.parameters)?;
+        let evaluation = task.evaluate(&view)?;
+        if let Some(evaluation) = &evaluation {
+            let entry = LogEntry { epoch: task.epoch(self.step), step: self.step, values: evaluation.figures.clone() };
+            self.history.log_history.push(entry.clone());
+            monitor.evaluated(&entry)?;
+        }
+        monitor.phase(Phase::Training);
+        Ok(evaluation)
+    }
+
+    fn checkpoint(
+        &mut self,
+        task: &dyn Task<B>,
+        total: u64,
+        checkpoints: &mut dyn Checkpoints<B>,
+        monitor: &mut Monitor,
+    ) -> Result<()> {
+        monitor.phase(Phase::Saving);
+        let state = self.state(task)?;
+        let bytes = state.tensors.values().map(|tensor| tensor.bytes.len() as u64).sum();
+        checkpoints.save(state, total, &self.parameters, &self.history)?;
+        monitor.checkpoint(self.step, bytes);
+        monitor.phase(Phase::Training);
+        Ok(())
+    }
+
+    fn describe(&mut self, args: &TrainArgs, total: u64) {
+        let history = &mut self.history;
+        history.max_steps = total;
+        history.logging_steps = u64::from(args.logging_steps);
+        history.eval_steps = u64::from(args.eval_steps);
+        history.save_steps = u64::from(args.save_steps);
+        history.train_batch_size = u64::from(args.per_device_train_batch_size);
+        history.num_train_epochs = args.num_train_epochs.ceil() as u64;
+    }
+}

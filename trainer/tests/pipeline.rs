@@ -1,0 +1,108 @@
+//! The four stages by the command line, end to end on a tiny model.
+
+mod support;
+
+use std::fs;
+
+use support::{Lab, assert_ok, text};
+
+const STAGES: [&str; 4] = ["pt", "sft", "rm", "ppo"];
+
+#[test]
+fn four_stages_leave_what_the_contract_lists_and_a_second_run_reuses_them() {
+    let lab = Lab::new(2);
+    let output = lab.run().output().unwrap();
+    assert_ok(&output);
+    for stage in STAGES {
+        let artifact = lab.artifact(stage);
+        for file in [
+            "adapter/adapter_config.json",
+            "adapter/adapter_model.safetensors",
+            "adapter/tokenizer.json",
+            "adapter/README.md",
+            "merged/config.json",
+            "merged/model.safetensors",
+            "merged/tokenizer_config.json",
+            "merged/README.md",
+            "trainer_state.json",
+            "train_results.json",
+            "eval_results.json",
+            "all_results.json",
+        ] {
+            assert!(artifact.join(file).is_file(), "{stage}: {file} is missing");
+        }
+        assert!(fs::read_dir(artifact.join("runs")).unwrap().count() > 0, "{stage}: no TensorBoard events");
+        let manifest = lab.manifest(stage);
+        assert_eq!(manifest["bitExact"], true, "{stage}");
+        assert!(manifest["mergeCheck"]["maxLogitDiff"].as_f64().unwrap() < 1e-3, "{stage}");
+        let verified =
+            lab.medtrain().arg("verify").arg(fs::canonicalize(&artifact).unwrap().parent().unwrap()).output();
+        assert_ok(&verified.unwrap());
+    }
+    let config = lab.json(lab.artifact("rm").join("merged/config.json"));
+    assert_eq!(config["architectures"][0], "LlamaForSequenceClassification");
+    assert!(config["reward_mean"].is_number());
+
+    let before: Vec<_> = STAGES.map(|stage| lab.manifest(stage)).to_vec();
+    let again = lab.run().output().unwrap();
+    assert_ok(&again);
+    assert_eq!(text(&again).matches("cached").count(), 4, "{}", text(&again));
+    assert_eq!(before, STAGES.map(|stage| lab.manifest(stage)).to_vec());
+}
+
+#[test]
+fn a_changed_later_stage_keeps_the_earlier_ones() {
+    let lab = Lab::new(1);
+    assert_ok(&lab.run().output().unwrap());
+    let output = lab.run().args(["--set", "stages.rm.train.learningRate=1e-3"]).output().unwrap();
+    assert_ok(&output);
+    // PPO depends on RM, so both run again.
+    assert_eq!(text(&output).matches("cached").count(), 2, "{}", text(&output));
+}
+
+#[test]
+fn only_runs_one_stage_and_says_what_is_missing() {
+    let lab = Lab::new(1);
+    let output = lab.run().args(["--only", "sft"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(65), "{}", text(&output));
+    assert!(text(&output).contains("stage \"pt\" has not finished"), "{}", text(&output));
+    assert_ok(&lab.run().args(["--only", "pt"]).output().unwrap());
+    assert_ok(&lab.run().args(["--only", "sft"]).output().unwrap());
+}
+
+#[test]
+fn the_merge_command_gives_the_merged_model_of_the_stage() {
+    let lab = Lab::new(1);
+    assert_ok(&lab.run().args(["--only", "pt"]).output().unwrap());
+    assert_ok(&lab.run().args(["--only", "sft"]).output().unwrap());
+    let (base, adapter) = (lab.artifact("pt").join("merged"), lab.artifact("sft").join("adapter"));
+    let merge = |to: &str| {
+        let mut command = lab.medtrain();
+        command.arg("merge").arg("--model").arg(&base).arg("--adapter").arg(&adapter).args(["--output", to]);
+        command.output().unwrap()
+    };
+    assert_ok(&merge("whole"));
+    assert_eq!(
+        fs::read(lab.path("whole/model.safetensors")).unwrap(),
+        fs::read(lab.artifact("sft").join("merged/model.safetensors")).unwrap()
+    );
+    let again = merge("whole");
+    assert_eq!(again.status.code(), Some(64));
+    assert!(text(&again).contains("exists already"), "{}", text(&again));
+}
+
+#[test]
+fn full_fine_tuning_trains_every_weight_and_loads_as_the_next_stage() {
+    let lab = Lab::new(1);
+    let yaml = fs::read_to_string(lab.path("training.yaml")).unwrap();
+    let full = yaml
+        .replace("  lora: {rank: 4, alpha: \"8\", dropout: \"0.1\", targetModules: [all-linear]}\n", "  full: {}\n");
+    assert_ne!(yaml, full);
+    fs::write(lab.path("training.yaml"), full.replace("2e-2", "2e-3")).unwrap();
+    assert_ok(&lab.run().output().unwrap());
+    assert!(!lab.artifact("sft").join("adapter").exists());
+    let before = fs::read(lab.artifact("pt").join("merged/model.safetensors")).unwrap();
+    let after = fs::read(lab.artifact("sft").join("merged/model.safetensors")).unwrap();
+    assert_eq!(before.len(), after.len());
+    assert_ne!(before, after);
+}
