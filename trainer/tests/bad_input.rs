@@ -256,7 +256,7 @@ fn a_loss_that_is_no_number_stops_the_stage_and_names_the_rows() {
     );
     lab.edit("training.yaml", r#"alpha: "8""#, "alpha: 1e6");
     lab.edit("training.yaml", "saveSteps: 2", "saveSteps: 1000");
-    lab.append("pt.txt", CANARY.as_bytes());
+    lab.replace_row("pt.txt", CANARY.as_bytes());
     let output = lab.run().output().unwrap();
     let errors = lines(&lab, &output, "error: ");
     let [error] = &errors[..] else { panic!("{}", text(&output)) };

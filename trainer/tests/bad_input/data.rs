@@ -4,20 +4,20 @@ use std::fs;
 
 use crate::{
     BOTH, PLAN, file,
-    support::{Lab, assert_ok},
+    support::{Lab, ROWS, assert_ok},
     table::{CANARY, Table, written_below},
     yaml,
 };
 
-/// Row 61 of a data file.
-fn added(name: &'static str, row: &'static str) -> impl FnOnce(&Lab) {
-    move |lab| lab.append(name, row.as_bytes())
+/// Another row 17 of a data file.
+fn replaced(name: &'static str, row: &'static str) -> impl FnOnce(&Lab) {
+    move |lab| lab.replace_row(name, row.as_bytes())
 }
 
-/// An answer far longer than any `maxLength` of the lab, as row 61 of the SFT data.
+/// An answer far longer than any `maxLength` of the lab, as row 17 of the SFT data.
 fn add_long_row(lab: &Lab) {
     let answer = format!("{CANARY} ").repeat(300);
-    lab.append("sft.jsonl", format!(r#"{{"instruction":"q","output":"{answer}"}}"#).as_bytes());
+    lab.replace_row("sft.jsonl", format!(r#"{{"instruction":"q","output":"{answer}"}}"#).as_bytes());
 }
 
 #[test]
@@ -54,38 +54,40 @@ fn data_that_is_wrong() {
     );
     row(
         "malformed JSON",
-        &|lab| added("sft.jsonl", r#"{"instruction": "CANARY", "output": CANARY}"#)(lab),
+        &|lab| replaced("sft.jsonl", r#"{"instruction": "CANARY", "output": CANARY}"#)(lab),
         66,
-        &["stages[1].dataset: sft.jsonl: line 61, column 37: malformed JSON: expected value"],
+        &["stages[1].dataset: sft.jsonl: line 17, column 37: malformed JSON: expected value"],
     );
     row(
         "a row that ends too early",
-        &|lab| added("sft.jsonl", r#"{"instruction": "CANARY", "output": "CANARY"#)(lab),
+        &|lab| replaced("sft.jsonl", r#"{"instruction": "CANARY", "output": "CANARY"#)(lab),
         66,
         &[
-            "stages[1].dataset: sft.jsonl: line 61, column 43: malformed JSON: the line ends inside the row; a row is one JSON object on one line",
+            "stages[1].dataset: sft.jsonl: line 17, column 43: malformed JSON: the line ends inside the row; a row is one JSON object on one line",
         ],
     );
     row(
         "a row that is no object",
-        &|lab| added("sft.jsonl", r#""CANARY""#)(lab),
+        &|lab| replaced("sft.jsonl", r#""CANARY""#)(lab),
         66,
-        &["stages[1].dataset: sft.jsonl: line 61: the row is a string, not a JSON object"],
+        &["stages[1].dataset: sft.jsonl: line 17: the row is a string, not a JSON object"],
     );
     row(
         "missing field",
-        &|lab| added("sft.jsonl", r#"{"instruction": "CANARY"}"#)(lab),
+        &|lab| replaced("sft.jsonl", r#"{"instruction": "CANARY"}"#)(lab),
         66,
         &[
-            r#"stages[1].dataset: sft.jsonl: line 61: field "output" is missing (the file's rows are instruction/output; SFT rows need instruction/output, conversations, messages or prompt/completion)"#,
+            r#"stages[1].dataset: sft.jsonl: line 17: field "output" is missing (the file's rows are instruction/output; SFT rows need instruction/output, conversations, messages or prompt/completion)"#,
         ],
     );
     row(
         "a field of another type",
-        &|lab| added("rm.jsonl", r#"{"question": "CANARY", "response_chosen": 7, "response_rejected": "CANARY"}"#)(lab),
+        &|lab| {
+            replaced("rm.jsonl", r#"{"question": "CANARY", "response_chosen": 7, "response_rejected": "CANARY"}"#)(lab)
+        },
         66,
         &[
-            r#"stages[2].dataset: rm.jsonl: line 61: field "response_chosen" is a number, not a string; put it in quotes"#,
+            r#"stages[2].dataset: rm.jsonl: line 17: field "response_chosen" is a number, not a string; put it in quotes"#,
         ],
     );
     row(
@@ -98,15 +100,15 @@ fn data_that_is_wrong() {
     );
     row(
         "invalid UTF-8 in JSON",
-        &|lab| lab.append("sft.jsonl", b"{\"instruction\": \"CANARY \xFF\", \"output\": \"x\"}"),
+        &|lab| lab.replace_row("sft.jsonl", b"{\"instruction\": \"CANARY \xFF\", \"output\": \"x\"}"),
         66,
-        &["stages[1].dataset: sft.jsonl: line 61: invalid UTF-8 at byte 25 of the line; save the file as UTF-8"],
+        &["stages[1].dataset: sft.jsonl: line 17: invalid UTF-8 at byte 25 of the line; save the file as UTF-8"],
     );
     row(
         "invalid UTF-8 in text",
-        &|lab| lab.append("pt.txt", b"CANARY \xFF"),
+        &|lab| lab.replace_row("pt.txt", b"CANARY \xFF"),
         66,
-        &["stages[0].dataset: pt.txt: line 61: invalid UTF-8 at byte 8 of the line; save the file as UTF-8"],
+        &["stages[0].dataset: pt.txt: line 17: invalid UTF-8 at byte 8 of the line; save the file as UTF-8"],
     );
     row(
         "a row that is too long where that is an error",
@@ -116,7 +118,7 @@ fn data_that_is_wrong() {
         },
         66,
         &[
-            "stages[1].dataset: sft.jsonl: line 61: the row has 2122 tokens, train.maxLength is 160; raise it, or set train.overlong to truncate or drop",
+            "stages[1].dataset: sft.jsonl: line 17: the row has 2122 tokens, train.maxLength is 160; raise it, or set train.overlong to truncate or drop",
         ],
     );
     row(
@@ -124,7 +126,7 @@ fn data_that_is_wrong() {
         &|lab| lab.edit("training.yaml", "maxLength: 160", "maxLength: 8, overlong: drop"),
         66,
         &[
-            "stages[1].dataset.train: none of the 60 rows can be used (60: longer than train.maxLength; raise it to keep them)",
+            "stages[1].dataset.train: none of the 96 rows can be used (96: longer than train.maxLength; raise it to keep them)",
         ],
     );
     row(
@@ -138,15 +140,15 @@ fn data_that_is_wrong() {
     row(
         "several files of several stages",
         &|lab| {
-            lab.append("sft.jsonl", br#"{"instruction": "CANARY"}"#);
-            lab.append("sft-eval.jsonl", b"[]");
-            lab.append("rm.jsonl", b"{");
+            lab.replace_row("sft.jsonl", br#"{"instruction": "CANARY"}"#);
+            lab.replace_row("sft-eval.jsonl", b"[]");
+            lab.replace_row("rm.jsonl", b"{");
         },
         66,
         &[
             "stages[1].dataset: sft-eval.jsonl: line 17: the row is a list, not a JSON object",
-            r#"stages[1].dataset: sft.jsonl: line 61: field "output" is missing (the file's rows are instruction/output; SFT rows need instruction/output, conversations, messages or prompt/completion)"#,
-            "stages[2].dataset: rm.jsonl: line 61, column 1: malformed JSON: the line ends inside the row; a row is one JSON object on one line",
+            r#"stages[1].dataset: sft.jsonl: line 17: field "output" is missing (the file's rows are instruction/output; SFT rows need instruction/output, conversations, messages or prompt/completion)"#,
+            "stages[2].dataset: rm.jsonl: line 17, column 1: malformed JSON: the line ends inside the row; a row is one JSON object on one line",
         ],
     );
     let prompts = ["generate --model model --data-file prompts.jsonl"];
@@ -166,7 +168,7 @@ fn data_that_is_wrong() {
 #[test]
 fn rows_that_do_not_fit_are_counted_and_told_as_each_stage_wants() {
     let mut table = Table::default();
-    table.accepted("cut", add_long_row, PLAN, &["stages[1]: dataset.train: 1 of 61 rows cut to maxLength"]);
+    table.accepted("cut", add_long_row, PLAN, &["stages[1]: dataset.train: 1 of 96 rows cut to maxLength"]);
     table.accepted(
         "left out",
         |lab| {
@@ -174,23 +176,22 @@ fn rows_that_do_not_fit_are_counted_and_told_as_each_stage_wants() {
             add_long_row(lab);
         },
         PLAN,
-        &["stages[1]: dataset.train: 1 of 61 rows left out: longer than train.maxLength; raise it to keep them"],
+        &["stages[1]: dataset.train: 1 of 96 rows left out: longer than train.maxLength; raise it to keep them"],
     );
     table.accepted(
         "left out by one stage, cut by another",
         |lab| {
             lab.edit("training.yaml", "maxLength: 160", "maxLength: 160, overlong: drop");
-            lab.edit("training.yaml", "train: [rm.jsonl]", "train: [pairs.jsonl]");
+            lab.edit("training.yaml", "maxLength: 256", "maxLength: 256, overlong: truncate");
             let answer = format!("{CANARY} ").repeat(300);
             let pair = format!(r#"{{"question":"q","response_chosen":"{answer}","response_rejected":"no"}}"#);
-            fs::copy(lab.path("rm.jsonl"), lab.path("pairs.jsonl")).unwrap();
-            lab.append("pairs.jsonl", pair.as_bytes());
+            lab.replace_row("rm.jsonl", pair.as_bytes());
             add_long_row(lab);
         },
         PLAN,
         &[
-            "stages[1]: dataset.train: 1 of 61 rows left out: longer than train.maxLength; raise it to keep them",
-            "stages[2]: dataset.train: 1 of 61 rows cut to maxLength",
+            "stages[1]: dataset.train: 1 of 96 rows left out: longer than train.maxLength; raise it to keep them",
+            "stages[2]: dataset.train: 1 of 96 rows cut to maxLength",
         ],
     );
     table.accepted(
@@ -209,13 +210,11 @@ fn rows_that_do_not_fit_are_counted_and_told_as_each_stage_wants() {
 #[test]
 fn what_was_cut_and_left_out_stands_in_the_manifest() {
     let lab = Lab::new(1);
-    lab.append("pt.txt", b"");
     add_long_row(&lab);
-    lab.append("sft.jsonl", br#"{"instruction": "CANARY", "output": ""}"#);
     for stage in ["pt", "sft"] {
         assert_ok(&lab.run().args(["--only", stage]).output().unwrap());
     }
     let train = &lab.manifest("sft")["data"]["train"];
-    assert_eq!((train["rows"].as_u64(), train["truncated"].as_u64()), (Some(62), Some(1)), "{train}");
+    assert_eq!((train["rows"].as_u64(), train["truncated"].as_u64()), (Some(ROWS as u64), Some(1)), "{train}");
     assert_eq!(written_below(&lab.path("out"), CANARY), None);
 }
