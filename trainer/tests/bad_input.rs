@@ -142,6 +142,13 @@ fn fields_that_are_wrong() {
         ],
     );
     row(
+        "an unknown chat template",
+        "maxLength: 160",
+        "maxLength: 160, chatTemplate: llama",
+        &["stages[1].train.chatTemplate: no built-in template is named \"llama\"; did you mean \"llama3\"? known are \
+           alpaca, chatml, llama3, medicalgpt, mistral, qwen2.5, smollm2, vicuna; a template's text is possible too"],
+    );
+    row(
         "a stage without data",
         "      dataset: {train: [sft.jsonl], eval: [sft-eval.jsonl]}\n",
         "",

@@ -94,7 +94,7 @@ spec:
         assert_eq!(
             errors(&yaml, &[]),
             "t.yaml: stages[0].train.learningRat: unknown field; did you mean \"learningRate\"?\n\
-             t.yaml: stages[0].train.maxSteps: must be a whole number from 1 to 1000000000, found \"many\""
+             t.yaml: stages[0].train.maxSteps: must be a whole number from 1 to 1000000000, found the text \"many\""
         );
     }
 
@@ -104,6 +104,10 @@ spec:
         assert_eq!(
             errors(GOOD, &["stages.rm.train.maxSteps=3"]),
             "--set stages.rm.train.maxSteps: nothing is named \"rm\"; there are: sft"
+        );
+        assert_eq!(
+            errors(GOOD, &["stages.sft.train.maxStps=3"]),
+            "t.yaml with --set: stages[0].train.maxStps: unknown field; did you mean \"maxSteps\"?"
         );
         let missing = Path::new("no/such.yaml");
         assert_eq!(load(missing, &[]).unwrap_err()[0].message, "no/such.yaml: not found");

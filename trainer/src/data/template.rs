@@ -69,8 +69,8 @@ impl ChatTemplate {
                         .filter(|(score, _)| *score > 0.6);
                     let hint = near.map_or(String::new(), |(_, near)| format!("did you mean \"{near}\"? "));
                     Err(Failure::config(format!(
-                        "chatTemplate: no built-in template is named \"{name}\"; {hint}Give one of {}, or a template's \
-                         text",
+                        "chatTemplate: no built-in template is named \"{name}\"; {hint}known are {}; a template's text \
+                         is possible too",
                         names()
                     )))
                 }

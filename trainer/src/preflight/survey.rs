@@ -223,9 +223,11 @@ impl<'a> Survey<'a> {
         let template = match stage.kind {
             StageKind::PT => None,
             _ => {
-                let named = format!("{place}.train.chatTemplate");
                 let found = ChatTemplate::resolve(stage.train.chat_template.as_deref(), &origin.tokenizer);
-                Some(found.map_err(|failure| vec![failure.at(named)])?)
+                // The message begins with the field's name.
+                let in_train =
+                    |failure: Failure| Failure { message: format!("{place}.train.{}", failure.message), ..failure };
+                Some(found.map_err(|failure| vec![in_train(failure)])?)
             }
         };
         let dataset = PlannedDataset {
