@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn_flex::Flex;
-use medtrain_crds::contract::Phase;
+use medtrain_crds::contract::{ExitCode, Phase};
 use medtrain_crds::resolve::{PlannedStage, Role};
 
 use super::{
@@ -53,6 +53,9 @@ pub struct RunArgs {
 
 pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
     let (_, resolved) = training_file::load(&args.file, &args.sets)?;
+    if let Some(questions) = &args.questions {
+        std::fs::metadata(questions).map_err(|error| vec![Failure::io(questions, &error).at("--questions")])?;
+    }
     let open = || -> Result<(Device, StopSignal, Workspace)> {
         let device = args.compute.start()?;
         let folder = training_file::folder(&args.file);
@@ -82,6 +85,10 @@ fn all_stages(
     found.write(workspace)?;
     let mut rows = Vec::new();
     for stage in chosen {
+        if stop.stop_requested() {
+            let sentence = format!("stopped before stage \"{}\"; run the same command again to go on", stage.name);
+            return Err(Failure::new(ExitCode::Checkpointed, sentence));
+        }
         rows.push(run_stage(args, workspace, found, stage, device, stop)?);
     }
     summary::print(&rows, args.json);

@@ -17,9 +17,9 @@ use crate::{
     artifact::sha256_hex,
     data::Tokenizer,
     failure::{Failure, Result},
-    model::{Decoder, Parameters, load},
+    model::{Decoder, Parameter, Parameters, load},
     ops::{LmBackend, Segments, to_host},
-    weights::{Dtype, MAX_SHARD_BYTES, save_model},
+    weights::{Dtype, MAX_SHARD_BYTES, ModelFiles, save_model},
 };
 
 /// Largest logit difference before rounding.
@@ -27,7 +27,8 @@ const LOGIT_TOLERANCE: f64 = 1e-3;
 /// Where f32 is uncertain by more than the tolerance, a right merge may differ by this many times the uncertainty: it
 /// rounds every weight anew, while the measured uncertainty comes from a changed order of the same sums.
 const NOISE_FACTOR: f64 = 4.0;
-/// Largest mean token KL after rounding, nats.
+/// Largest drift after rounding: mean token KL in nats, or of a reward model the mean difference of its scores (whose
+/// standard deviation is 1).
 const KL_LIMIT: f64 = 1e-2;
 
 /// Texts that the check runs on.
@@ -84,13 +85,25 @@ impl<B: LmBackend> Merging<'_, B> {
         self.save(dir, &merged)?;
         drop(merged);
         let written = load::load::<B>(dir, self.model.max_positions(), self.model.device())?;
-        let stored = difference(&expected, &self.outputs(&written, None, &ids, &segments));
-        let too_far = stored.token_kl > KL_LIMIT || (self.dtype == Dtype::Float32 && !stored.within(tolerance));
+        let stored = match self.parameters.contains_key(SCORE) {
+            false => self.outputs(&written, None, &ids, &segments),
+            true => {
+                let (shape, values) = ModelFiles::open(dir)?.read_f32(SCORE)?;
+                let head = Parameter::<B>::new(shape, values, self.model.device());
+                let hidden = written.hidden(&ids, &segments, None);
+                (to_host(&B::project(&hidden, &B::freeze(head.matrix()))), 1)
+            }
+        };
+        let stored = difference(&expected, &stored);
+        let drift = if self.parameters.contains_key(SCORE) { stored.mean_logit_diff } else { stored.token_kl };
+        // Written so that NaN is too far.
+        let near = drift <= KL_LIMIT && stored.max_logit_diff.is_finite();
+        let too_far = !near || (self.dtype == Dtype::Float32 && !stored.within(tolerance));
         if too_far {
             return Err(Failure::internal(format!(
-                "the merged model read back from disk differs from base and adapter: token KL {:.2e} (allowed \
+                "the merged model read back from disk differs from base and adapter: drift {drift:.2e} (allowed \
                  {KL_LIMIT:.0e}), largest logit difference {:.2e}; set train.saveDtype: float32",
-                stored.token_kl, stored.max_logit_diff
+                stored.max_logit_diff
             )));
         }
         let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
@@ -221,7 +234,7 @@ fn difference((expected, width): &(Vec<f32>, usize), (found, _): &(Vec<f32>, usi
     Difference {
         max_logit_diff: largest,
         mean_logit_diff: total / expected.len().max(1) as f64,
-        token_kl: (kl / (expected.len() / width).max(1) as f64).max(0.0),
+        token_kl: kl / (expected.len() / width).max(1) as f64,
     }
 }
 

@@ -189,10 +189,6 @@ impl Rollout {
             false => rewards.rewards.clone(),
         };
         let estimate = gae(&token_rewards, &scored.values, &mask, &rows, ppo.gamma, ppo.lam)?;
-        let advantages = match ppo.whiten_advantages {
-            true => whiten(&estimate.advantages, &mask, Variance::Unbiased, true)?,
-            false => estimate.advantages,
-        };
         controller.update(kl.k1.mean(), episodes.len() as u64)?;
 
         let per_episode = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Moments>();
@@ -218,7 +214,7 @@ impl Rollout {
             episodes,
             old_logprobs: scored.logprobs,
             old_values: scored.values,
-            advantages,
+            advantages: estimate.advantages,
             returns: estimate.returns,
             summary,
         })
