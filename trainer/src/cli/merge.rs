@@ -47,14 +47,13 @@ pub struct MergeArgs {
 }
 
 pub fn run(args: MergeArgs) -> Result<()> {
-    args.compute.start()?;
     if args.output.exists() {
         return Err(Failure::config(format!("{}: exists already; name a new directory", args.output.display())));
     }
     let name = args.output.file_name().unwrap_or_default().to_string_lossy();
     let fresh = args.output.with_file_name(format!(".{name}.{}", RunId::random()?.as_str()));
-    let result = merge::<Flex>(&args, &fresh);
-    match result {
+    let done = args.compute.on_threads(|_| merge::<Flex>(&args, &fresh));
+    match done {
         Ok(()) => std::fs::rename(&fresh, &args.output).map_err(|error| Failure::io(&args.output, &error))?,
         Err(failure) => {
             // What is half written is of no use; failing to delete it changes nothing about the failure.

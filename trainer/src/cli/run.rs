@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn_flex::Flex;
 use medtrain_crds::contract::{ExitCode, Phase};
-use medtrain_crds::resolve::{PlannedStage, Role};
+use medtrain_crds::resolve::{PlannedStage, Resolved, Role};
 
 use super::{
     compute::ComputeArgs,
@@ -56,21 +56,25 @@ pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
     if let Some(questions) = &args.questions {
         std::fs::metadata(questions).map_err(|error| vec![Failure::io(questions, &error).at("--questions")])?;
     }
-    let open = || -> Result<(Device, StopSignal, Workspace)> {
-        let device = args.compute.start()?;
-        let folder = training_file::folder(&args.file);
-        Ok((device, StopSignal::install()?, Workspace::open(&resolved, folder, args.workdir.clone())?))
-    };
-    let (device, stop, workspace) = open().map_err(|failure| vec![failure])?;
+    // Several problems at once come as the inner error.
+    let outcome = args.compute.on_threads(|device| Ok(train(&args, &resolved, device)));
+    outcome.map_err(|failure| vec![failure])?
+}
+
+fn train(args: &RunArgs, resolved: &Resolved, device: Device) -> std::result::Result<(), Vec<Failure>> {
+    let one = |failure: Failure| vec![failure];
+    let stop = StopSignal::install().map_err(one)?;
+    let folder = training_file::folder(&args.file);
+    let workspace = Workspace::open(resolved, folder, args.workdir.clone()).map_err(one)?;
     if !args.json {
         eprintln!("checking {} …", args.file.display());
     }
     let found = match &args.only {
-        Some(stage) => preflight_stage(&resolved, &workspace, stage)?,
-        None => preflight(&resolved, &workspace)?,
+        Some(stage) => preflight_stage(resolved, &workspace, stage)?,
+        None => preflight(resolved, &workspace)?,
     };
     found.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    all_stages(&args, &workspace, &found, device, &stop).map_err(|failure| vec![failure])
+    all_stages(args, &workspace, &found, device, &stop).map_err(one)
 }
 
 fn all_stages(
