@@ -6,19 +6,19 @@ use medtrain_crds::contract::{DataCounts, Manifest};
 use medtrain_crds::resolve::{PlannedStage, Resolved, ResolvedStage, Role, Source, locator};
 use medtrain_crds::stage::{Dtype, PpoArgs, StageKind, Tuning};
 
-use super::forecast::split_counts;
 use super::memory::{self, Shape};
-use super::origins::Origin;
+use super::origins::Facts;
 use super::{Forecast, PpoSteps, Units};
 use crate::data::Prepared;
 use crate::device;
+use crate::model::ModelConfig;
 
 /// A stage that will run over `data`.
 pub(super) fn estimate(
     resolved: &Resolved,
     stage: &ResolvedStage,
     planned: &PlannedStage,
-    origin: &Origin,
+    model: &Facts,
     data: &Prepared,
 ) -> Forecast {
     let (train, seed) = (&stage.train, planned.seed);
@@ -43,16 +43,16 @@ pub(super) fn estimate(
     };
     let memory = memory::estimate(&Shape {
         kind: stage.kind,
-        config: &origin.config,
+        config: &model.config,
         tuning: &stage.tuning,
         train,
         ppo: stage.ppo.as_ref(),
         batch_tokens,
         longest: data.train_report.max_len.into(),
-        other_models: other_models(resolved, stage, origin),
-        file: origin.file,
+        other_models: other_models(resolved, stage, &model.config),
+        file: model.file,
         saved_weight: match train.save_dtype {
-            None => origin.weight,
+            None => model.weight,
             Some(Dtype::Float32) => 4,
             Some(Dtype::Bfloat16 | Dtype::Float16) => 2,
         },
@@ -67,7 +67,7 @@ pub(super) fn estimate(
         rollouts,
         epochs: Some(epochs),
         units: Some(units as u64),
-        data: DataCounts { train: split_counts(&data.train_report), eval: split_counts(&data.eval_report) },
+        data: DataCounts { train: data.train_report.counts(), eval: data.eval_report.counts() },
         ignored_columns: data.train_report.ignored_columns.clone(),
         longest: Some(data.train_report.max_len),
         memory: Some(memory),
@@ -76,12 +76,9 @@ pub(super) fn estimate(
 }
 
 /// What was seen on the way that is no error but should be known.
-pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, origin: &Origin, data: &Prepared) -> Vec<String> {
+pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, data: &Prepared) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
-    for note in origin.tokenizer.notes() {
-        warn(note.clone());
-    }
     for (side, report) in [("train", &data.train_report), ("eval", &data.eval_report)] {
         for (reason, count) in &report.dropped {
             warn(format!("dataset.{side}: {count} of {} rows left out: {reason}", report.rows));
@@ -107,7 +104,7 @@ pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, origin: &Orig
     }
     if let (Some(false), Some(memory), Some(limit)) = (forecast.fits, forecast.memory, device::memory::limit()) {
         warn(format!(
-            "about {} MiB of memory at the peak, but only {} MiB are there; make perDeviceTrainBatchSize smaller or \
+            "train: about {} MiB of memory at the peak, but only {} MiB are there; make perDeviceTrainBatchSize smaller or \
              set gradientCheckpointing: true",
             memory.total >> 20,
             limit >> 20
@@ -152,8 +149,8 @@ fn largest(mut tokens: Vec<u64>, count: u32) -> u64 {
 }
 
 /// Weights of PPO's reference and reward model where they are not the policy's own.
-fn other_models(resolved: &Resolved, stage: &ResolvedStage, origin: &Origin) -> u64 {
-    let one = origin.config.parameter_count() as u64;
+fn other_models(resolved: &Resolved, stage: &ResolvedStage, config: &ModelConfig) -> u64 {
+    let one = config.parameter_count() as u64;
     let Some(policy) = stage.inputs.get(&Role::Policy) else { return 0 };
     let reference = stage.inputs.get(&Role::Reference).is_some_and(|reference| reference != policy);
     let shares = |source: &Source| match source {
