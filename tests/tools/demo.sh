@@ -9,4 +9,4 @@ model=$(bash "$tools/model.sh" "$medtrain")
 say "Training: four stages, about 15 minutes on 2 cores; Ctrl-C saves a checkpoint, and \`make demo\` again goes on from it"
 # exec: signals and the exit code are medtrain's own.
 exec "$medtrain" run crds/examples/demo.yaml \
-    --set "model.uri=$model" --set "output.uri=$root/outputs/demo" "$@"
+    --set "model.uri=$model" --set "output.uri=$root/outputs/demo" --questions tests/data/questions.txt "$@"

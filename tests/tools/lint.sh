@@ -37,6 +37,7 @@ check "Clippy" clippy
 check "Documentation" documentation
 
 if ((${#failed[@]} > 0)); then
-    say "lint failed: $(printf '%s; ' "${failed[@]}")"
+    list=$(printf ', %s' "${failed[@]}")
+    say "lint failed: ${list:2}"
     exit 1
 fi

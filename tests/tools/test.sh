@@ -25,7 +25,8 @@ suite "Sample data tests" python3 -m unittest discover --start-directory tests/d
 step "Lint" bash "$tools/lint.sh" || failed+=("Lint")
 
 if ((${#failed[@]} > 0)); then
-    say "failed: $(printf '%s; ' "${failed[@]}")"
+    list=$(printf ', %s' "${failed[@]}")
+    say "failed: ${list:2}"
 fi
 # Closing lines read: cargo's `test result:`, unittest's `Ran N tests` with `OK (…)` or `FAILED (failures=…)`.
 cat "$logs"/* | awk '

@@ -35,7 +35,8 @@ fn four_stages_leave_what_the_contract_lists_and_a_second_run_reuses_them() {
         let manifest = lab.manifest(stage);
         assert_eq!(manifest["bitExact"], true, "{stage}");
         assert!(manifest["mergeCheck"]["maxLogitDiff"].as_f64().unwrap() < 1e-3, "{stage}");
-        let verified = lab.medtrain().arg("verify").arg(fs::canonicalize(&artifact).unwrap().parent().unwrap()).output();
+        let verified =
+            lab.medtrain().arg("verify").arg(fs::canonicalize(&artifact).unwrap().parent().unwrap()).output();
         assert_ok(&verified.unwrap());
     }
     let config = lab.json(lab.artifact("rm").join("merged/config.json"));
@@ -94,7 +95,8 @@ fn the_merge_command_gives_the_merged_model_of_the_stage() {
 fn full_fine_tuning_trains_every_weight_and_loads_as_the_next_stage() {
     let lab = Lab::new(1);
     let yaml = fs::read_to_string(lab.path("training.yaml")).unwrap();
-    let full = yaml.replace("  lora: {rank: 4, alpha: \"8\", dropout: \"0.1\", targetModules: [all-linear]}\n", "  full: {}\n");
+    let full = yaml
+        .replace("  lora: {rank: 4, alpha: \"8\", dropout: \"0.1\", targetModules: [all-linear]}\n", "  full: {}\n");
     assert_ne!(yaml, full);
     fs::write(lab.path("training.yaml"), full.replace("2e-2", "2e-3")).unwrap();
     assert_ok(&lab.run().output().unwrap());

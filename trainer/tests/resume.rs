@@ -18,13 +18,8 @@ fn run_with_kills(lab: &Lab, pauses: &[u64], threads: &str) -> usize {
     let mut kills = 0;
     loop {
         let pause = pauses[kills % pauses.len()] * (1 + kills as u64 / 12);
-        let mut child = lab
-            .run()
-            .env("MEDTRAIN_THREADS", threads)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            lab.run().env("MEDTRAIN_THREADS", threads).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let started = Instant::now();
         while started.elapsed() < Duration::from_millis(pause) {
             if child.try_wait().unwrap().is_some() {

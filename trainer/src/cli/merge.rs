@@ -78,12 +78,15 @@ fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     std::fs::create_dir_all(fresh).map_err(|error| Failure::io(fresh, &error))?;
     write_tokenizer(&args.model, fresh, &tokenizer, None, true)?;
     let architecture = model.config().raw.get("architectures").and_then(|list| list.get(0)).cloned();
-    let architecture = architecture.as_ref().and_then(serde_json::Value::as_str).unwrap_or("LlamaForCausalLM").to_owned();
+    let architecture =
+        architecture.as_ref().and_then(serde_json::Value::as_str).unwrap_or("LlamaForCausalLM").to_owned();
     let (last, earlier) = args.adapter.split_last().expect("clap requires one adapter at least");
     for dir in earlier {
         let adapter = adapter::load::<B>(dir, &args.model, model.config(), &device)?;
         let mut changed = Vec::new();
-        adapter::merge(&model, &adapter.lora, &adapter.parameters, |name, weight| changed.push((name.to_owned(), weight)));
+        adapter::merge(&model, &adapter.lora, &adapter.parameters, |name, weight| {
+            changed.push((name.to_owned(), weight))
+        });
         changed.into_iter().for_each(|(name, weight)| model.set_weight(&name, weight));
     }
     let adapter = adapter::load::<B>(last, &args.model, model.config(), &device)?;

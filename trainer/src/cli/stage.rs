@@ -67,15 +67,16 @@ pub fn run(args: StageArgs) -> Result<()> {
 
 fn stage(args: &StageArgs) -> Result<(String, Manifest)> {
     let bytes = std::fs::read(&args.config).map_err(|error| Failure::io(&args.config, &error))?;
-    let config = StageConfig::parse(&bytes)
-        .map_err(|error| Failure::config(format!("{}: {error}", args.config.display())))?;
+    let config =
+        StageConfig::parse(&bytes).map_err(|error| Failure::config(format!("{}: {error}", args.config.display())))?;
     let plan = read_plan(&config)?;
     let stage = plan
         .stage(&config.stage)
         .ok_or_else(|| Failure::config(format!("{}: has no stage \"{}\"", config.plan.uri, config.stage)))?;
     let device = args.compute.start()?;
     let stop = StopSignal::install()?;
-    let output = plan.output.as_deref().ok_or_else(|| Failure::config(format!("{}: names no output", config.plan.uri)))?;
+    let output =
+        plan.output.as_deref().ok_or_else(|| Failure::config(format!("{}: names no output", config.plan.uri)))?;
     let workspace = Workspace::of_stage(output, Path::new("/"), args.workdir.clone())?;
     let mut monitor = Monitor::new(Style::choose(args.json), &stage.name, stage.kind.name())?;
     let _server = match &args.listen {
@@ -99,8 +100,7 @@ fn stage(args: &StageArgs) -> Result<(String, Manifest)> {
 /// The plan that `stage.json` points at, if its bytes are the ones it means.
 fn read_plan(config: &StageConfig) -> Result<Plan> {
     let uri = &config.plan.uri;
-    let (folder, name) =
-        uri.rsplit_once('/').ok_or_else(|| Failure::config(format!("{uri}: is no URI of a plan")))?;
+    let (folder, name) = uri.rsplit_once('/').ok_or_else(|| Failure::config(format!("{uri}: is no URI of a plan")))?;
     let store = Store::open(folder, &StoreOptions::default())?;
     let bytes = store.get(name)?.ok_or_else(|| {
         Failure::input(format!("{uri}: not found; the preflight that writes it has not run or its output was deleted"))

@@ -72,11 +72,9 @@ impl Row {
                 self.change(metrics::EVAL_LOSS, 3),
                 self.change(metrics::EVAL_ACCURACY, 2)
             ),
-            StageKind::PPO => format!(
-                "eval reward {}, KL {}",
-                self.change(metrics::EVAL_REWARD, 2),
-                self.change("eval_kl", 2)
-            ),
+            StageKind::PPO => {
+                format!("eval reward {}, KL {}", self.change(metrics::EVAL_REWARD, 2), self.change("eval_kl", 2))
+            }
         };
         match (self.figure("eval_change_low"), self.figure("eval_change_high")) {
             (Some(low), Some(high)) => format!("{held_out} (95 %: {low:+.3} to {high:+.3})"),

@@ -47,7 +47,8 @@ mod tests {
     fn a_clear_change_excludes_zero_and_noise_does_not() {
         let noise = Stream::new(1, Purpose::Init, 0);
         let before: Vec<f64> = (0..40).map(|row| noise.f64(row)).collect();
-        let better: Vec<f64> = before.iter().enumerate().map(|(row, b)| b - 0.2 + 0.1 * noise.f64(100 + row as u64)).collect();
+        let better: Vec<f64> =
+            before.iter().enumerate().map(|(row, b)| b - 0.2 + 0.1 * noise.f64(100 + row as u64)).collect();
         let other: Vec<f64> = (0..40).map(|row| noise.f64(200 + row)).collect();
         let weights = vec![1.0; 40];
         assert!(paired_change(&before, &better, &weights, 7).unwrap().high < 0.0);

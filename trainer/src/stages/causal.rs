@@ -78,10 +78,8 @@ impl<B: LmBackend> Task<B> for CausalTask {
         let mut evaluation = Evaluation::default();
         let rows: Vec<usize> = (0..self.eval.len()).collect();
         for rows in rows.chunks(self.args.per_device_eval_batch_size.max(1) as usize) {
-            let examples = rows
-                .iter()
-                .map(|&row| Ok(((0, row as u64), self.eval.row(row)?)))
-                .collect::<Result<Vec<_>>>()?;
+            let examples =
+                rows.iter().map(|&row| Ok(((0, row as u64), self.eval.row(row)?))).collect::<Result<Vec<_>>>()?;
             let batch = PackedBatch::new(&examples, self.seed);
             let scores = score(view, &batch, 1.0);
             let mut start = 0;

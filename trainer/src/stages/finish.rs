@@ -52,7 +52,9 @@ pub fn write<B: LmBackend>(job: &mut Job<B>, plan: &Plan, stage: &PlannedStage, 
             .iter()
             .map(|name| ((*name).to_owned(), parameters[*name].shape.clone()))
             .collect();
-        save_file(&folder.join("value_head.safetensors"), &heads, Dtype::Float32, |name| Ok(parameters[name].to_host()))?;
+        save_file(&folder.join("value_head.safetensors"), &heads, Dtype::Float32, |name| {
+            Ok(parameters[name].to_host())
+        })?;
     }
 
     let dir = folder.join("merged");
@@ -61,7 +63,8 @@ pub fn write<B: LmBackend>(job: &mut Job<B>, plan: &Plan, stage: &PlannedStage, 
     write_tokenizer(&job.base.dir, &dir, &job.tokenizer, job.template.as_ref(), stage.kind != StageKind::RM)?;
     let dtype = save_dtype(stage, &job.base.dir)?;
     let raw = &job.training.tuned.config().raw;
-    let architecture = raw.get("architectures").and_then(|a| a.get(0)).and_then(Value::as_str).unwrap_or("LlamaForCausalLM");
+    let architecture =
+        raw.get("architectures").and_then(|a| a.get(0)).and_then(Value::as_str).unwrap_or("LlamaForCausalLM");
     let config = config_fields(stage.kind, architecture, &job.tokenizer, reward_mean);
     let (model, lora) = match &job.training.tuned {
         Tuned::Lora { base, lora } => (base.clone(), Some(lora)),
@@ -78,8 +81,10 @@ pub fn write<B: LmBackend>(job: &mut Job<B>, plan: &Plan, stage: &PlannedStage, 
         std::fs::write(&path, text).map_err(|error| Failure::io(&path, &error))?;
     }
     job.training.history.save(folder)?;
-    let (eval, train): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        figures.iter().map(|(name, value)| (name.clone(), json!(value))).partition(|(name, _)| name.starts_with("eval_"));
+    let (eval, train): (BTreeMap<_, _>, BTreeMap<_, _>) = figures
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .partition(|(name, _)| name.starts_with("eval_"));
     save_metrics(folder, "train", &train)?;
     if !eval.is_empty() {
         save_metrics(folder, "eval", &eval)?;
@@ -174,7 +179,9 @@ fn card<B: LmBackend>(
         ("training tokens".to_owned(), counts.train.tokens),
         ("evaluation rows".to_owned(), counts.eval.rows),
     ];
-    data.extend(counts.train.dropped.iter().map(|(reason, rows)| (format!("training rows left out ({reason})"), *rows)));
+    data.extend(
+        counts.train.dropped.iter().map(|(reason, rows)| (format!("training rows left out ({reason})"), *rows)),
+    );
     let evaluation = figures
         .iter()
         .filter(|(name, _)| name.starts_with("eval_") && !name.ends_with("_before"))

@@ -67,7 +67,7 @@ impl<B: LmBackend> Merging<'_, B> {
             });
         }
         let exact = difference(&expected, &self.outputs(&merged, None, &ids, &segments));
-        if !(exact.max_logit_diff <= LOGIT_TOLERANCE) {
+        if !exact.within_tolerance() {
             return Err(Failure::internal(format!(
                 "merged weights do not give the logits of base and adapter: largest difference {:.2e}, allowed \
                  {LOGIT_TOLERANCE:.0e}. Nothing was written; please report this with the stage's adapter",
@@ -78,8 +78,7 @@ impl<B: LmBackend> Merging<'_, B> {
         drop(merged);
         let written = load::load::<B>(dir, self.model.max_positions(), self.model.device())?;
         let stored = difference(&expected, &self.outputs(&written, None, &ids, &segments));
-        let too_far = stored.token_kl > KL_LIMIT
-            || (self.dtype == Dtype::Float32 && !(stored.max_logit_diff <= LOGIT_TOLERANCE));
+        let too_far = stored.token_kl > KL_LIMIT || (self.dtype == Dtype::Float32 && !stored.within_tolerance());
         if too_far {
             return Err(Failure::internal(format!(
                 "the merged model read back from disk differs from base and adapter: token KL {:.2e} (allowed \
@@ -164,6 +163,13 @@ struct Difference {
     max_logit_diff: f64,
     mean_logit_diff: f64,
     token_kl: f64,
+}
+
+impl Difference {
+    /// A difference that is no number is not within.
+    fn within_tolerance(&self) -> bool {
+        self.max_logit_diff <= LOGIT_TOLERANCE
+    }
 }
 
 /// How far `found` is from `expected`; KL is `Σ p·(log p − log q)` a token with `p` from `expected`, 0 for scores.

@@ -51,14 +51,7 @@ impl Monitor {
         self.reporter.begin(done, total);
     }
 
-    pub fn step(
-        &mut self,
-        report: StepReport,
-        norm: f64,
-        tokens: u64,
-        seconds: f64,
-        figures: &[(String, f64)],
-    ) {
+    pub fn step(&mut self, report: StepReport, norm: f64, tokens: u64, seconds: f64, figures: &[(String, f64)]) {
         let metrics = &self.metrics;
         metrics.step.set(report.step as i64);
         metrics.loss.set(report.loss);

@@ -94,7 +94,9 @@ pub fn write_adapter<B: LmBackend>(
     let tensors: AdapterTensors = parameters
         .iter()
         .filter(|(name, _)| !name.starts_with("v_head.") && (reward || *name != SCORE))
-        .map(|(name, parameter)| (name.clone(), TensorData { shape: parameter.shape.clone(), data: parameter.to_host() }))
+        .map(|(name, parameter)| {
+            (name.clone(), TensorData { shape: parameter.shape.clone(), data: parameter.to_host() })
+        })
         .collect();
     std::fs::create_dir_all(dir).map_err(|error| Failure::io(dir, &error))?;
     save_adapter(dir, &config, &tensors)

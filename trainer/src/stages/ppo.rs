@@ -167,8 +167,7 @@ impl<B: LmBackend> PpoTask<B> {
         gradients: &mut Gradients<B>,
     ) -> Result<(PpoTally, u64)> {
         let ranges = rollout.ranges();
-        let examples: Vec<_> =
-            episodes.iter().map(|&episode| ((0, 0), rollout.episodes[episode].example())).collect();
+        let examples: Vec<_> = episodes.iter().map(|&episode| ((0, 0), rollout.episodes[episode].example())).collect();
         let batch = PackedBatch::new(&examples, self.seed);
         let take = |values: &[f32]| -> Vec<f32> {
             episodes.iter().flat_map(|&episode| values[ranges[episode].clone()].iter().copied()).collect()
@@ -316,7 +315,7 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
 
     fn save(&self, tensors: &mut BTreeMap<String, Stored>) -> Value {
         let saved = Saved {
-            controller: self.state.controller.clone(),
+            controller: self.state.controller,
             rollout: self.state.rollout.as_ref().map(|rollout| rollout.save(tensors)),
             ended_early: self.state.ended_early,
         };

@@ -118,8 +118,10 @@ impl<B: LmBackend> Task<B> for RewardTask {
         let mut tally = PreferenceTally::default();
         let mut tokens = 0;
         for micro in units.chunks(self.args.per_device_train_batch_size.max(1) as usize) {
-            let pairs =
-                micro.iter().map(|&(epoch, row)| Ok((epoch, row, self.train.pair(row)?))).collect::<Result<Vec<_>>>()?;
+            let pairs = micro
+                .iter()
+                .map(|&(epoch, row)| Ok((epoch, row, self.train.pair(row)?)))
+                .collect::<Result<Vec<_>>>()?;
             let mut ids = Vec::new();
             let mut keys = Vec::new();
             let mut lengths = Vec::new();
@@ -134,21 +136,15 @@ impl<B: LmBackend> Task<B> for RewardTask {
             let segments = Segments::from_lengths(lengths);
             let pass = view.pass(Some(keys.into()), self.args.gradient_checkpointing);
             let step_pairs = units.len() as u64;
-            let part = view.model.loss_and_grads(
-                &ids,
-                &segments,
-                view.adapter(),
-                &pass,
-                gradients,
-                |hidden, gradients| {
+            let part =
+                view.model.loss_and_grads(&ids, &segments, view.adapter(), &pass, gradients, |hidden, gradients| {
                     let rows = last_rows(&segments);
                     let last = B::gather_rows(hidden, &rows);
                     let frozen = B::freeze(head.clone());
                     let scores = to_host(&B::project(&last, &frozen));
                     let (chosen, rejected): (Vec<f32>, Vec<f32>) =
                         scores.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
-                    let batch =
-                        PreferenceBatch { chosen: &chosen, rejected: &rejected, margin: None, step_pairs };
+                    let batch = PreferenceBatch { chosen: &chosen, rejected: &rejected, margin: None, step_pairs };
                     let outcome = preference_batch(&batch, &self.reward)?;
                     let d_scores: Vec<f32> =
                         outcome.d_chosen.iter().zip(&outcome.d_rejected).flat_map(|(&c, &r)| [c, r]).collect();
@@ -156,8 +152,7 @@ impl<B: LmBackend> Task<B> for RewardTask {
                     gradients.add(SCORE.to_owned(), B::project_weight_grad(&d_scores, &last));
                     let d_last = B::project_input_grad(&d_scores, &frozen, None);
                     Ok((outcome.tally, B::scatter_rows(&d_last, &rows, ids.len())))
-                },
-            )?;
+                })?;
             tally.merge(&part);
         }
         let mut figures = Vec::new();

@@ -9,11 +9,7 @@ use std::collections::BTreeMap;
 use medtrain_crds::stage::PpoArgs;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    batch::PackedBatch,
-    reward::score_sequences,
-    task::View,
-};
+use super::{batch::PackedBatch, reward::score_sequences, task::View};
 use crate::{
     adapter::Adapter,
     checkpoint::Tensor as Stored,
@@ -122,8 +118,7 @@ pub fn score_episodes<B: LmBackend>(
     temperature: f32,
     chunk: usize,
 ) -> Scored {
-    let mut scored =
-        Scored { logprobs: vec![], ref_logprobs: vec![], values: vec![], entropy: 0.0, scores: vec![] };
+    let mut scored = Scored { logprobs: vec![], ref_logprobs: vec![], values: vec![], entropy: 0.0, scores: vec![] };
     for episodes in episodes.chunks(chunk.max(1)) {
         let examples: Vec<_> = episodes.iter().map(|episode| ((0, 0), episode.example())).collect();
         let batch = PackedBatch::new(&examples, 0);
@@ -247,10 +242,10 @@ impl Rollout {
     /// # Errors
     /// 65 when the tensors do not fit the description.
     pub fn load(saved: SavedRollout, tensors: &BTreeMap<String, Stored>) -> Result<Self> {
-        let missing = |name: &str| Failure::input(format!("checkpoint: rollout tensor \"{name}\" is missing or of another type"));
-        let floats = |name: &str| {
-            tensors.get(&format!("rollout/{name}")).and_then(Stored::to_f32).ok_or_else(|| missing(name))
-        };
+        let missing =
+            |name: &str| Failure::input(format!("checkpoint: rollout tensor \"{name}\" is missing or of another type"));
+        let floats =
+            |name: &str| tensors.get(&format!("rollout/{name}")).and_then(Stored::to_f32).ok_or_else(|| missing(name));
         let lists = |name: &str, lengths: &[usize]| -> Result<Vec<Vec<u32>>> {
             let flat = tensors.get(&format!("rollout/{name}")).and_then(Stored::to_u32).ok_or_else(|| missing(name))?;
             if flat.len() != lengths.iter().sum::<usize>() {

@@ -27,9 +27,10 @@ use crate::{
     checkpoint::{self, Draft, State},
     device::Device,
     failure::{Failure, Result},
+    model::Parameters,
     ops::LmBackend,
     preflight::Workspace,
-    telemetry::StopSignal,
+    telemetry::{StopSignal, TrainerState},
 };
 
 /// One attempt at one stage.
@@ -169,24 +170,14 @@ impl StageRun<'_> {
         bit_exact: bool,
         monitor: &mut Monitor,
     ) -> Result<()> {
-        let mut checkpoints = StoreCheckpoints { run: self, scratch: scratch.join("checkpoints"), bit_exact };
-        let events = scratch.join("artifact").join("runs");
-        let base = job.base.name.clone();
-        let ended = job.training.run(
-            job.task.as_task(),
-            &self.stage.train,
-            &mut checkpoints,
-            monitor,
-            self.stop,
-            &|folder, parameters, history| {
-                history.save(folder)?;
-                copy_events(&events, &folder.join("runs"))?;
-                match &self.stage.tuning {
-                    Tuning::Lora(lora) => outputs::write_adapter(folder, self.stage.kind, lora, parameters, &base),
-                    Tuning::Full => Ok(()),
-                }
-            },
-        )?;
+        let mut checkpoints = StoreCheckpoints {
+            run: self,
+            scratch: scratch.join("checkpoints"),
+            events: scratch.join("artifact").join("runs"),
+            base: job.base.name.clone(),
+            bit_exact,
+        };
+        let ended = job.training.run(job.task.as_task(), &self.stage.train, &mut checkpoints, monitor, self.stop)?;
         match ended {
             Ended::Finished => Ok(()),
             Ended::Stopped => Err(Failure::new(
@@ -225,15 +216,22 @@ impl Drop for Scratch {
 struct StoreCheckpoints<'a> {
     run: &'a StageRun<'a>,
     scratch: PathBuf,
+    events: PathBuf,
+    /// What the adapter names as its base.
+    base: String,
     bit_exact: bool,
 }
 
-impl Checkpoints for StoreCheckpoints<'_> {
-    fn save(&mut self, state: State, total: u64, extra: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
+impl<B: LmBackend> Checkpoints<B> for StoreCheckpoints<'_> {
+    fn save(&mut self, state: State, total: u64, parameters: &Parameters<B>, history: &TrainerState) -> Result<()> {
         let StageRun { workspace, stage, run, .. } = self.run;
         let step = state.step;
         let draft = Draft::new(&self.scratch, state)?;
-        extra(draft.path())?;
+        history.save(draft.path())?;
+        copy_events(&self.events, &draft.path().join("runs"))?;
+        if let Tuning::Lora(lora) = &stage.tuning {
+            outputs::write_adapter(draft.path(), stage.kind, lora, parameters, &self.base)?;
+        }
         let folder = draft.finish()?;
         let manifest = CheckpointManifest {
             contract: CONTRACT_VERSION,

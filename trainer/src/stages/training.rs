@@ -5,7 +5,7 @@
 //! so a run killed anywhere and started again writes the same bytes and logs the same losses as an undisturbed one; no
 //! wall-clock figure enters a checkpoint or the log history.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use medtrain_crds::{
     contract::Phase,
@@ -22,11 +22,7 @@ use crate::{
     failure::{Failure, Result},
     model::{Gradients, Parameter, Parameters},
     ops::LmBackend,
-    optim::{
-        AdamW,
-        adamw::clip_factor,
-        schedule,
-    },
+    optim::{AdamW, adamw::clip_factor, schedule},
     telemetry::{LogEntry, StepReport, StopSignal, TrainerState},
 };
 
@@ -95,9 +91,9 @@ pub enum Ended {
 }
 
 /// Where checkpoints go.
-pub trait Checkpoints {
-    /// Makes a checkpoint durable; `extra` writes further files into its folder.
-    fn save(&mut self, state: State, total: u64, extra: &dyn Fn(&Path) -> Result<()>) -> Result<()>;
+pub trait Checkpoints<B: LmBackend> {
+    /// Makes a checkpoint durable, with the adapter and `trainer_state.json` beside the state.
+    fn save(&mut self, state: State, total: u64, parameters: &Parameters<B>, history: &TrainerState) -> Result<()>;
 }
 
 impl<B: LmBackend> Training<B> {
@@ -152,10 +148,7 @@ impl<B: LmBackend> Training<B> {
     fn state(&self, task: &dyn Task<B>) -> Result<State> {
         let mut tensors = BTreeMap::new();
         for (name, parameter) in &self.parameters {
-            tensors.insert(
-                format!("parameter/{name}"),
-                Stored::of_f32(parameter.shape.clone(), &parameter.to_host()),
-            );
+            tensors.insert(format!("parameter/{name}"), Stored::of_f32(parameter.shape.clone(), &parameter.to_host()));
         }
         self.optimizer.save(&mut tensors);
         let task = task.save(&mut tensors);
@@ -178,10 +171,9 @@ impl<B: LmBackend> Training<B> {
         &mut self,
         task: &mut dyn Task<B>,
         args: &TrainArgs,
-        checkpoints: &mut dyn Checkpoints,
+        checkpoints: &mut dyn Checkpoints<B>,
         monitor: &mut Monitor,
         stop: &StopSignal,
-        extra: &dyn Fn(&Path, &Parameters<B>, &TrainerState) -> Result<()>,
     ) -> Result<Ended> {
         let total = task.total_steps();
         self.describe(args, total);
@@ -194,7 +186,7 @@ impl<B: LmBackend> Training<B> {
             let started = Instant::now();
             if stop.stop_requested() || !self.advance(task, args, total, monitor, stop, started)? {
                 if saved_at != self.step || self.step == 0 {
-                    self.checkpoint(task, total, checkpoints, monitor, extra)?;
+                    self.checkpoint(task, total, checkpoints, monitor)?;
                 }
                 return Ok(Ended::Stopped);
             }
@@ -203,13 +195,12 @@ impl<B: LmBackend> Training<B> {
                 IntervalStrategy::Steps => every > 0 && self.step.is_multiple_of(u64::from(every)),
                 IntervalStrategy::Epoch => task.epoch(self.step).floor() > task.epoch(self.step - 1).floor(),
             };
-            let (evaluate, save) =
-                (due(args.eval_strategy, args.eval_steps), due(args.save_strategy, args.save_steps));
+            let (evaluate, save) = (due(args.eval_strategy, args.eval_steps), due(args.save_strategy, args.save_steps));
             if evaluate && self.step < total {
                 self.latest = self.evaluate(task, monitor)?.map(|evaluation| (self.step, evaluation));
             }
             if save && self.step < total {
-                self.checkpoint(task, total, checkpoints, monitor, extra)?;
+                self.checkpoint(task, total, checkpoints, monitor)?;
                 saved_at = self.step;
             }
         }
@@ -218,7 +209,7 @@ impl<B: LmBackend> Training<B> {
         }
         // The work that follows (merge, upload) can fail; the training is then not lost.
         if args.save_strategy != IntervalStrategy::No && saved_at != self.step {
-            self.checkpoint(task, total, checkpoints, monitor, extra)?;
+            self.checkpoint(task, total, checkpoints, monitor)?;
         }
         Ok(Ended::Finished)
     }
@@ -307,8 +298,7 @@ impl<B: LmBackend> Training<B> {
         let view = self.tuned.view(&self.parameters)?;
         let evaluation = task.evaluate(&view)?;
         if let Some(evaluation) = &evaluation {
-            let entry =
-                LogEntry { epoch: task.epoch(self.step), step: self.step, values: evaluation.figures.clone() };
+            let entry = LogEntry { epoch: task.epoch(self.step), step: self.step, values: evaluation.figures.clone() };
             self.history.log_history.push(entry.clone());
             monitor.evaluated(&entry)?;
         }
@@ -320,14 +310,13 @@ impl<B: LmBackend> Training<B> {
         &mut self,
         task: &dyn Task<B>,
         total: u64,
-        checkpoints: &mut dyn Checkpoints,
+        checkpoints: &mut dyn Checkpoints<B>,
         monitor: &mut Monitor,
-        extra: &dyn Fn(&Path, &Parameters<B>, &TrainerState) -> Result<()>,
     ) -> Result<()> {
         monitor.phase(Phase::Saving);
         let state = self.state(task)?;
         let bytes = state.tensors.values().map(|tensor| tensor.bytes.len() as u64).sum();
-        checkpoints.save(state, total, &|folder| extra(folder, &self.parameters, &self.history))?;
+        checkpoints.save(state, total, &self.parameters, &self.history)?;
         monitor.checkpoint(self.step, bytes);
         monitor.phase(Phase::Training);
         Ok(())

@@ -12,24 +12,28 @@ use tempfile::TempDir;
 
 const COMPLAINTS: [&str; 8] =
     ["cough", "headache", "rash", "back pain", "fever", "sore throat", "heartburn", "dizziness"];
-const ADVICE: [&str; 6] = [
-    "rest and drink water",
-    "take a short walk each day",
-    "keep a simple diary",
-    "eat small meals",
-    "sleep on your side",
-    "use a warm cloth",
-];
+const ADVICE: [&str; 6] = ["rest", "walk", "sleep", "drink", "eat well", "keep warm"];
+/// What the reward model learns to tell apart.
+const ENDINGS: [&str; 2] = ["see a doctor", "it is nothing"];
 
 /// A folder with a training file, its data, and room for outputs.
 pub struct Lab {
     pub dir: TempDir,
 }
 
-/// The stages of [`Lab::new`]; `steps` scales all of them.
-fn yaml(tokenizer: &Path, steps: usize) -> String {
+/// How long the stages are, and whether the first two train all weights (random ones learn little by LoRA alone).
+struct Size {
+    pt: usize,
+    sft: usize,
+    rm: usize,
+    rollouts: usize,
+    full: bool,
+}
+
+fn yaml(tokenizer: &Path, size: &Size) -> String {
     let tokenizer = tokenizer.display();
-    let (pt, sft, rm, rollouts) = (3 * steps, 3 * steps, 3 * steps, steps.div_ceil(2));
+    let Size { pt, sft, rm, rollouts, full } = size;
+    let (tuning, pt_rate, sft_rate) = if *full { ("\n      full: {}", "1e-2", "5e-3") } else { ("", "2e-2", "2e-2") };
     format!(
         r#"
 apiVersion: medtrain.io/v1alpha1
@@ -56,13 +60,13 @@ spec:
   lora: {{rank: 4, alpha: "8", dropout: "0.1", targetModules: [all-linear]}}
   stages:
     - name: pt
-      kind: PT
+      kind: PT{tuning}
       dataset: {{train: [pt.txt], eval: [pt-eval.txt]}}
-      train: {{maxSteps: {pt}, blockSize: 64, learningRate: "2e-2", perDeviceTrainBatchSize: 2, gradientAccumulationSteps: 2, loggingSteps: 1, saveSteps: 2, evalStrategy: "no"}}
+      train: {{maxSteps: {pt}, blockSize: 64, learningRate: "{pt_rate}", perDeviceTrainBatchSize: 2, gradientAccumulationSteps: 2, loggingSteps: 1, saveSteps: 2, evalStrategy: "no"}}
     - name: sft
-      kind: SFT
+      kind: SFT{tuning}
       dataset: {{train: [sft.jsonl], eval: [sft-eval.jsonl]}}
-      train: {{maxSteps: {sft}, maxLength: 160, packing: true, learningRate: "2e-2", perDeviceTrainBatchSize: 2, gradientAccumulationSteps: 1, loggingSteps: 1, saveSteps: 2, evalStrategy: "no"}}
+      train: {{maxSteps: {sft}, maxLength: 160, packing: true, learningRate: "{sft_rate}", perDeviceTrainBatchSize: 2, gradientAccumulationSteps: 1, loggingSteps: 1, saveSteps: 2, evalStrategy: "no"}}
     - name: rm
       kind: RM
       dataset: {{train: [rm.jsonl], eval: [rm-eval.jsonl]}}
@@ -71,14 +75,9 @@ spec:
       kind: PPO
       dataset: {{train: [ppo.jsonl], eval: [ppo-eval.jsonl]}}
       train: {{maxSteps: {rollouts}, learningRate: "5e-3", perDeviceTrainBatchSize: 4, perDeviceEvalBatchSize: 8, loggingSteps: 1, saveSteps: 1, evalStrategy: "no"}}
-      ppo: {{batchSize: 8, miniBatchSize: 4, numPpoEpochs: 2, maxNewTokens: 12, minNewTokens: 2, missingEosPenalty: "0"}}
+      ppo: {{batchSize: 16, miniBatchSize: 8, numPpoEpochs: 2, maxNewTokens: 24, minNewTokens: 2, initKlCoef: "0.05", missingEosPenalty: "0"}}
 "#
     )
-}
-
-fn sentence(index: usize) -> String {
-    let (complaint, advice) = (COMPLAINTS[index % 8], ADVICE[index / 8 % 6]);
-    format!("A person with {complaint} for {} days should {advice}.", 2 + index % 9)
 }
 
 fn write(path: PathBuf, lines: impl Iterator<Item = String>) {
@@ -86,35 +85,46 @@ fn write(path: PathBuf, lines: impl Iterator<Item = String>) {
 }
 
 impl Lab {
-    /// The four stages.
+    /// The four stages, LoRA in each; `steps` scales them.
     pub fn new(steps: usize) -> Self {
+        let size = Size { pt: 3 * steps, sft: 3 * steps, rm: 3 * steps, rollouts: steps.div_ceil(2), full: false };
+        Self::of(&size)
+    }
+
+    /// The four stages, long enough to learn.
+    pub fn that_learns() -> Self {
+        Self::of(&Size { pt: 60, sft: 100, rm: 40, rollouts: 20, full: true })
+    }
+
+    fn of(size: &Size) -> Self {
         let dir = TempDir::new().unwrap();
         let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-tokenizer");
-        fs::write(dir.path().join("training.yaml"), yaml(&tokenizer, steps)).unwrap();
+        fs::write(dir.path().join("training.yaml"), yaml(&tokenizer, size)).unwrap();
         let lab = Self { dir };
-        for (suffix, rows) in [("", 0..60), ("-eval", 100..116)] {
+        let words = |i: usize, ending: usize| (COMPLAINTS[i % 8], ADVICE[i / 8 % 6], ENDINGS[ending % 2]);
+        for (suffix, rows) in [("", 0..96), ("-eval", 100..132)] {
+            let rows = || rows.clone();
             let file = |name: &str, end: &str| lab.path(&format!("{name}{suffix}.{end}"));
-            write(file("pt", "txt"), rows.clone().map(sentence));
-            write(
-                file("sft", "jsonl"),
-                rows.clone().map(|i| {
-                    let (complaint, advice) = (COMPLAINTS[i % 8], ADVICE[i / 8 % 6]);
-                    format!(r#"{{"instruction":"What helps with {complaint}?","output":"Please {advice}."}}"#)
-                }),
-            );
-            write(
-                file("rm", "jsonl"),
-                rows.clone().map(|i| {
-                    let (complaint, advice) = (COMPLAINTS[i % 8], ADVICE[i / 8 % 6]);
-                    format!(
-                        r#"{{"question":"What helps with {complaint}?","response_chosen":"{advice}, see a doctor","response_rejected":"{advice}, it is nothing"}}"#
-                    )
-                }),
-            );
-            write(
-                file("ppo", "jsonl"),
-                rows.clone().map(|i| format!(r#"{{"prompt":"What helps with {}?"}}"#, COMPLAINTS[i % 8])),
-            );
+            let document = |i| {
+                let (complaint, advice, ending) = words(i, i + usize::from(i % 3 == 0));
+                format!("With {complaint} for {} days {advice}, {ending}.", 2 + i % 9)
+            };
+            let dialogue = |i| {
+                let (complaint, advice, ending) = words(i, i + i / 8);
+                format!(r#"{{"instruction":"What helps with {complaint}?","output":"{advice}, {ending}"}}"#)
+            };
+            let pair = |i| {
+                let (complaint, advice, _) = words(i, 0);
+                let [good, bad] = ENDINGS.map(|ending| format!("{advice}, {ending}"));
+                format!(
+                    r#"{{"question":"What helps with {complaint}?","response_chosen":"{good}","response_rejected":"{bad}"}}"#
+                )
+            };
+            let prompt = |i: usize| format!(r#"{{"prompt":"What helps with {}?"}}"#, COMPLAINTS[i % 8]);
+            write(file("pt", "txt"), rows().map(document));
+            write(file("sft", "jsonl"), rows().map(dialogue));
+            write(file("rm", "jsonl"), rows().map(pair));
+            write(file("ppo", "jsonl"), rows().map(prompt));
         }
         lab
     }

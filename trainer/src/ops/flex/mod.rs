@@ -6,6 +6,7 @@
 
 mod attention;
 mod elementwise;
+mod few_rows;
 mod gemm;
 mod head;
 mod simd;
