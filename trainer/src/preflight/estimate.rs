@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use medtrain_crds::contract::{DataCounts, Manifest};
 use medtrain_crds::resolve::{PlannedStage, Resolved, ResolvedStage, Role, Source, locator};
-use medtrain_crds::stage::{Dtype, PpoArgs, StageKind, Tuning};
+use medtrain_crds::stage::{Dtype, PpoArgs, Tuning};
 
 use super::memory::{self, Shape};
 use super::origins::Facts;
@@ -22,22 +22,21 @@ pub(super) fn estimate(
     data: &Prepared,
 ) -> Forecast {
     let (train, seed) = (&stage.train, planned.seed);
-    let lengths = data.train.lengths();
+    let tokens = |row| u64::from(data.train.tokens(row));
     let (steps, rollouts, epochs, units, batch_tokens) = match &stage.ppo {
         Some(ppo) => {
             let steps = PpoSteps::new(data.train.len(), train, ppo);
             let episodes = steps.rollouts * steps.batch;
             let epochs = episodes as f64 / data.train.len().max(1) as f64;
             let at_once = train.per_device_train_batch_size.min(ppo.mini_batch_size);
-            let tokens = largest(lengths.iter().map(|&length| u64::from(length)).collect(), at_once);
+            let tokens = largest((0..data.train.len()).map(tokens).collect(), at_once);
             (steps.total_steps(), Some(steps.rollouts), epochs, data.train.len(), tokens)
         }
         None => {
             let units = Units::new(stage.kind, &data.train, train, seed);
             let steps = units.total_steps();
-            let sides = if stage.kind == StageKind::RM { 2 } else { 1 };
-            let tokens = |unit| units.rows(unit).map(|row| sides * u64::from(lengths[row])).sum();
-            let tokens = largest((0..units.len()).map(tokens).collect(), train.per_device_train_batch_size);
+            let of_unit = |unit| units.rows(unit).map(tokens).sum();
+            let tokens = largest((0..units.len()).map(of_unit).collect(), train.per_device_train_batch_size);
             (steps, None, units.epoch(steps), units.len(), tokens)
         }
     };

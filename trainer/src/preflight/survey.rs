@@ -1,7 +1,7 @@
 //! The look at everything a training needs, and what comes of it: a plan with forecasts, or every problem at once.
 //!
-//! Holds: what is wrong with one input hides nothing about the others; a stage that is done is not looked at again; the
-//! order of problems is that of the resource.
+//! Holds: what is wrong with one input hides nothing about the others; a stage that is done is not looked at again; what
+//! is missing is told before what is wrong in rows, each in the order of the resource.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
