@@ -87,7 +87,7 @@ spec:
         assert_eq!(
             errors(&yaml, &[]),
             "t.yaml: stages[0].train.learningRat: unknown field; did you mean \"learningRate\"?\n\
-             t.yaml: stages[0].train.maxSteps: must be a whole number from 1 to 1000000000, found \"many\""
+             t.yaml: stages[0].train.maxSteps: must be a whole number from 1 to 1000000000, found the text \"many\""
         );
     }
 

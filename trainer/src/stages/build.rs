@@ -3,7 +3,7 @@
 //! Holds: data is read and checked before weights are; nothing is written to the store.
 
 use medtrain_crds::{
-    contract::{DataCounts, Phase, SplitCounts, metrics},
+    contract::{DataCounts, Phase, metrics},
     resolve::{PlannedStage, Role},
     stage::{LoraArgs, StageKind, Tuning},
 };
@@ -96,7 +96,7 @@ pub fn build<B: LmBackend>(
     tokenizer.notes().iter().for_each(|note| monitor.warn(note));
     announce(&data.train_report, "training", monitor);
     announce(&data.eval_report, "evaluation", monitor);
-    let counts = DataCounts { train: split_counts(&data.train_report), eval: split_counts(&data.eval_report) };
+    let counts = DataCounts { train: data.train_report.counts(), eval: data.eval_report.counts() };
 
     monitor.phase(Phase::Loading);
     let model = load::load::<B>(&base.dir, positions(stage, &data), device)?;
@@ -123,17 +123,6 @@ fn announce(report: &DataReport, split: &str, monitor: &mut Monitor) {
     }
     if report.truncated > 0 {
         monitor.warn(&format!("{split} data: {} rows cut to maxLength", report.truncated));
-    }
-}
-
-fn split_counts(report: &DataReport) -> SplitCounts {
-    SplitCounts {
-        rows: report.rows,
-        examples: report.examples,
-        tokens: report.tokens,
-        target_tokens: report.loss_tokens,
-        truncated: report.truncated,
-        dropped: report.dropped.clone(),
     }
 }
 
