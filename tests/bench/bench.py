@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = ["lora-4x512-dropout0.05", "lora-4x512-dropout0", "generate-1x128+64", "generate-8x128+64"]
 SAME_LOSS = 1e-4  # relative
 SAME_LOGIT = 1e-3  # f32 noise of a logit; where the two best ones are closer, either is greedy
+BUSY = 0.05  # share of the CPUs that others may take before a result is doubtful
 # In the names of the trainer's LoraArgs and TrainArgs; all-linear is spelt out.
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 LORA = {"rank": 8, "alpha": 16.0, "targetModules": PROJECTIONS, "useRslora": False, "modulesToSave": []}
@@ -132,13 +133,44 @@ def check_same(row: Row, ours: Side, peer: Side) -> dict:
     return {"shortOfGreedy": short, "sameResponses": same, "responses": row.batch}
 
 
-def take_turns(ours: Side, peer: Side, warmup: int, rounds: int) -> None:
-    """The first step of each side has been taken; it is the first warm-up round."""
+@dataclass
+class Ticks:
+    """CPU time so far on the CPUs that this process may use, in clock ticks."""
+
+    busy: int
+    total: int
+    ours: int
+    """Of the two sides."""
+
+    @classmethod
+    def now(cls, sides: list[Side]) -> "Ticks":
+        names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+        # user nice system idle iowait irq softirq steal; guest time is in user already
+        cpus = [[int(field) for field in line[1:9]] for line in lines if line[0] in names]
+        total = sum(map(sum, cpus))
+        ours = 0
+        for side in sides:
+            # utime and stime, counted after the name, which may hold spaces
+            fields = Path(f"/proc/{side.process.pid}/stat").read_text().rpartition(")")[2].split()
+            ours += int(fields[11]) + int(fields[12])
+        return cls(total - sum(cpu[3] + cpu[4] for cpu in cpus), total, ours)
+
+    def share_of_others(self, later: "Ticks") -> float:
+        """How much of the CPUs went to others from here to `later`, 0 to 1; stolen time counts."""
+        others = (later.busy - self.busy) - (later.ours - self.ours)
+        return min(max(others / max(later.total - self.total, 1), 0.0), 1.0)
+
+
+def take_turns(ours: Side, peer: Side, warmup: int, rounds: int) -> float:
+    """The first step of each side has been taken; it is the first warm-up round. Returns the CPU share of others."""
+    before = Ticks.now([ours, peer])
     for number in range(1, warmup + rounds):
         for side in (ours, peer) if number % 2 else (peer, ours):
             figures = side.ask("step")
             if number >= warmup:
                 side.rounds.append(figures)
+    return before.share_of_others(Ticks.now([ours, peer]))
 
 
 def summary(row: Row, ours: Side, peer: Side) -> dict:
@@ -173,8 +205,8 @@ def measure(row: Row, commands: dict[str, list[str]], threads: int, warmup: int,
     try:
         for name, command in commands.items():
             sides.append(Side(name, command, threads))
-        take_turns(*sides, warmup, rounds)
-        result = summary(row, *sides)  # before the check: judging takes memory too
+        others = take_turns(*sides, warmup, rounds)
+        result = summary(row, *sides) | {"shareOfOthers": others}
         result["same"] = check_same(row, *sides)
     finally:
         for side in sides:
@@ -183,7 +215,7 @@ def measure(row: Row, commands: dict[str, list[str]], threads: int, warmup: int,
 
 
 def table(results: list[dict]) -> str:
-    head = ["row", "medtrain tok/s", "peer tok/s", "ratio", "lowest–highest", "medtrain MiB", "peer MiB"]
+    head = ["row", "medtrain tok/s", "peer tok/s", "ratio", "lowest–highest", "medtrain MiB", "peer MiB", "others"]
     lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for result in results:
         ours, peer = result["medtrain"], result["peer"]
@@ -196,31 +228,23 @@ def table(results: list[dict]) -> str:
                 f"{result['ratioLowest']:.2f}–{result['ratioHighest']:.2f}",
                 f"{ours['peakRss'] / 2**20:.0f}",
                 f"{peer['peakRss'] / 2**20:.0f}",
+                f"{result['shareOfOthers']:.0%}",
             ]
         )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def machine(threads: int) -> dict:
-    """Where the numbers come from, and how busy others kept it just before."""
+    """Where the numbers come from."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     name = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
-
-    def idle_and_total() -> tuple[int, int]:
-        ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-        return ticks[3] + ticks[4], sum(ticks)
-
-    idle, total = idle_and_total()
-    time.sleep(2)
-    idle_later, total_later = idle_and_total()
     return {
         "cpu": name[1] if name else platform.processor() or platform.machine(),
         "cpus": os.cpu_count(),
         "threads": threads,
         "memory": int(memory[1]) * 1024,
         "system": platform.platform(),
-        "busyBefore": round(1 - (idle_later - idle) / max(total_later - total, 1), 3),
     }
 
 
@@ -271,8 +295,6 @@ def run(options: argparse.Namespace) -> None:
     tokens = tokenizer.encode(text, add_special_tokens=False).ids
 
     report = {"commit": commit(), "machine": machine(threads), "warmup": options.warmup, "rounds": options.rounds}
-    if report["machine"]["busyBefore"] > 0.1:
-        say(f"others use {report['machine']['busyBefore']:.0%} of this machine: expect noise")
     if options.rounds < 5:
         say(f"{options.rounds} rounds tell little; report medians of 5 or more")
     results = report["results"] = []
@@ -289,6 +311,10 @@ def run(options: argparse.Namespace) -> None:
         result, report["sides"] = measure(row, commands, threads, options.warmup, options.rounds)
         results.append(result)
         say(f"{row.name}: {result['ratio']:.2f} times the peer's speed")
+        if result["shareOfOthers"] > BUSY:
+            say(
+                f"{row.name}: others took {result['shareOfOthers']:.0%} of the CPUs meanwhile; measure again when it is quiet"
+            )
         options.output.write_text(json.dumps(report, indent=1) + "\n")
 
     about = report["machine"]

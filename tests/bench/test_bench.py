@@ -73,9 +73,16 @@ class BenchTest(unittest.TestCase):
         with self.assertRaisesRegex(bench.BenchError, "peer ended with exit code 70"):
             measure(TRAIN, fake([1] * 4), fake([1, 1]))
 
+    def test_others_are_all_that_is_busy_and_not_ours(self):
+        before = bench.Ticks(busy=100, total=1000, ours=40)
+        self.assertEqual(before.share_of_others(bench.Ticks(busy=150, total=1100, ours=60)), 0.3)
+        self.assertEqual(before.share_of_others(bench.Ticks(busy=120, total=1100, ours=61)), 0, "ticks are rounded")
+
     def test_the_table_has_a_line_a_row(self):
-        result = measure(TRAIN, fake([1] * 4), fake([2] * 4))
-        self.assertIn("| lora-4x512-dropout0.05 | 100.0 | 50.0 | 2.00 | 2.00–2.00 | 1 | 1 |", bench.table([result]))
+        result = measure(TRAIN, fake([1] * 4), fake([2] * 4)) | {"shareOfOthers": 0.25}
+        self.assertIn(
+            "| lora-4x512-dropout0.05 | 100.0 | 50.0 | 2.00 | 2.00–2.00 | 1 | 1 | 25% |", bench.table([result])
+        )
 
 
 if __name__ == "__main__":
