@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn_flex::Flex;
 use serde_json::Map;
 
-use super::compute::ComputeArgs;
+use super::{compute::ComputeArgs, loaded_model::other_base};
 use crate::{
     adapter,
     artifact::RunId,
@@ -18,7 +18,7 @@ use crate::{
         outputs::{config_fields, read_reward_mean, write_tokenizer},
         reward::SCORE,
     },
-    weights::{Dtype, ModelFiles},
+    weights::{Dtype, ModelFiles, peft},
 };
 use medtrain_crds::stage::StageKind;
 
@@ -65,10 +65,21 @@ pub fn run(args: MergeArgs) -> Result<()> {
     Ok(())
 }
 
+/// Shapes that fit do not make the right base. The adapters after the first stand on what is merged here.
+fn warn_of_other_base(args: &MergeArgs) -> Result<()> {
+    let Some(first) = args.adapter.first() else { return Ok(()) };
+    let (config, _) = peft::load_adapter(first)?;
+    if let Some(doubt) = other_base(&config, first, &args.model.display().to_string(), &args.model) {
+        eprintln!("warning: {doubt}");
+    }
+    Ok(())
+}
+
 fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let device = B::Device::default();
     let tokenizer = Tokenizer::load(&args.model)?;
     let mut model = load::load::<B>(&args.model, 256, &device)?;
+    tokenizer.check_fits(model.config().vocab_size).map_err(|failure| failure.at(args.model.display()))?;
     let dtype = match args.dtype {
         Some(dtype) => dtype,
         None => ModelFiles::open(&args.model)?.dtype("model.embed_tokens.weight")?,
@@ -79,6 +90,7 @@ fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let architecture =
         architecture.as_ref().and_then(serde_json::Value::as_str).unwrap_or("LlamaForCausalLM").to_owned();
     let (last, earlier) = args.adapter.split_last().expect("clap requires one adapter at least");
+    warn_of_other_base(args)?;
     for dir in earlier {
         let adapter = adapter::load::<B>(dir, &args.model, model.config(), &device)?;
         let mut changed = Vec::new();

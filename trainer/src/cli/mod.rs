@@ -70,6 +70,7 @@ enum Command {
 
 /// Parses the command line and runs it.
 pub fn main() -> ProcessExit {
+    end_on_panic();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -106,6 +107,24 @@ pub fn main() -> ProcessExit {
             ProcessExit::from(failures.first().map_or(ExitCode::Internal, |failure| failure.exit).code())
         }
     }
+}
+
+/// A bug ends the process with 70, whatever thread it shows on. What a panic says may quote text of a data row, so it
+/// is shown only to those who ask for it.
+fn end_on_panic() {
+    let whole = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if whole {
+            hook(panic);
+        }
+        let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        eprintln!(
+            "error: medtrain panicked{place}; this is a bug, please report it (RUST_BACKTRACE=1 shows more; it may show \
+             text of your data)"
+        );
+        std::process::exit(ExitCode::Internal.code().into());
+    }));
 }
 
 fn one(failure: Failure) -> Vec<Failure> {

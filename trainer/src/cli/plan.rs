@@ -94,6 +94,7 @@ fn to_json(
     let plan = plan.map(|plan| json!({"sha256": plan.digest(), "path": plan.path()}));
     let stages = looked.as_ref().map_or(&[][..], |found| &found.stages);
     let warnings = looked.as_ref().map_or(&[][..], |found| &found.warnings);
+    let notes = looked.as_ref().map_or(&[][..], |found| &found.notes);
     let problems = looked.as_ref().err().map_or(&[][..], Vec::as_slice);
     let problems: Vec<Problem> = problems
         .iter()
@@ -101,11 +102,11 @@ fn to_json(
         .collect();
     Ok(json!({
         "training": resolved.name, "namespace": resolved.namespace, "output": ws.store.uri(), "seed": resolved.seed,
-        "plan": plan, "stages": stages, "warnings": warnings, "problems": problems,
+        "plan": plan, "stages": stages, "notes": notes, "warnings": warnings, "problems": problems,
     }))
 }
 
-/// One row a stage, then warnings.
+/// One row a stage, then notes and warnings.
 fn table(resolved: &Resolved, ws: &Workspace, found: &Preflight) -> String {
     let mut rows = vec![
         ["STAGE", "KIND", "INPUTS", "KEY", "DONE", "ROWS", "TOKENS", "STEPS", "EPOCHS", "MEMORY"].map(str::to_owned),
@@ -127,8 +128,11 @@ fn table(resolved: &Resolved, ws: &Workspace, found: &Preflight) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    if !found.warnings.is_empty() {
+    if !(found.notes.is_empty() && found.warnings.is_empty()) {
         text.push('\n');
+    }
+    for note in &found.notes {
+        let _ = writeln!(text, "note: {note}");
     }
     for warning in &found.warnings {
         let _ = writeln!(text, "warning: {warning}");

@@ -53,10 +53,6 @@ pub struct RunArgs {
 
 pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
     let (_, resolved) = training_file::load(&args.file, &args.sets)?;
-    if let Some(questions) = &args.questions {
-        std::fs::metadata(questions).map_err(|error| vec![Failure::io(questions, &error).at("--questions")])?;
-    }
-    // Several problems at once come as the inner error.
     let outcome = args.compute.on_threads(|device| Ok(train(&args, &resolved, device)));
     outcome.map_err(|failure| vec![failure])?
 }
@@ -66,6 +62,7 @@ fn train(args: &RunArgs, resolved: &Resolved, device: Device) -> std::result::Re
     let stop = StopSignal::install().map_err(one)?;
     let folder = training_file::folder(&args.file);
     let workspace = Workspace::open(resolved, folder, args.workdir.clone()).map_err(one)?;
+    let questions = args.questions.as_deref().map(summary::questions).transpose().map_err(one)?;
     if !args.json {
         eprintln!("checking {} …", args.file.display());
     }
@@ -73,14 +70,17 @@ fn train(args: &RunArgs, resolved: &Resolved, device: Device) -> std::result::Re
         Some(stage) => preflight_stage(resolved, &workspace, stage)?,
         None => preflight(resolved, &workspace)?,
     };
+    found.notes.iter().for_each(|note| eprintln!("note: {note}"));
     found.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    all_stages(args, &workspace, &found, device, &stop).map_err(one)
+    let done = all_stages(args, &workspace, &found, questions.as_deref(), device, &stop);
+    done.map_err(|failure| one(workspace.explain(failure)))
 }
 
 fn all_stages(
     args: &RunArgs,
     workspace: &Workspace,
     found: &Preflight,
+    questions: Option<&[String]>,
     device: Device,
     stop: &StopSignal,
 ) -> Result<()> {
@@ -96,7 +96,7 @@ fn all_stages(
         rows.push(run_stage(args, workspace, found, stage, device, stop)?);
     }
     summary::print(&rows, args.json);
-    match &args.questions {
+    match questions {
         Some(questions) => summary::ask(questions, &first_model(workspace, found)?, last_model(&rows).as_deref()),
         None => Ok(()),
     }

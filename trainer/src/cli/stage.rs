@@ -93,7 +93,7 @@ fn stage(args: &StageArgs, device: Device) -> Result<(String, Manifest)> {
         device,
         stop: &stop,
     };
-    let end = start(&attempt, &mut monitor)?;
+    let end = start(&attempt, &mut monitor).map_err(|failure| workspace.explain(failure))?;
     Ok((workspace.store.uri_of(&stage.manifest_path()), end.manifest().clone()))
 }
 

@@ -30,7 +30,13 @@ pub fn load(path: &Path, sets: &[String]) -> Result<(MedicalTraining, Resolved),
         .filter_map(|set| set_override(&mut value, set).err())
         .map(|error| Failure::config(format!("--set {error}")))
         .collect();
-    if refused.is_empty() { resolve::load(&value).map_err(all) } else { Err(refused) }
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    resolve::load(&value).map_err(|errors| {
+        let with_sets = if sets.is_empty() { name.clone() } else { format!("{name} with --set") };
+        errors.into_iter().map(|error| Failure::config(format!("{with_sets}: {error}"))).collect()
+    })
 }
 
 /// The folder that relative paths of a training file start at.
@@ -41,6 +47,7 @@ pub fn folder(path: &Path) -> &Path {
 fn unreadable(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "not found".to_owned(),
+        std::io::ErrorKind::IsADirectory => "is a folder; name the YAML file in it".to_owned(),
         std::io::ErrorKind::InvalidData => "is no text: save it as UTF-8".to_owned(),
         _ => format!("can't be read: {error}"),
     }

@@ -83,9 +83,10 @@ impl Counts {
         }
     }
 
-    /// `10 overlong, 2 noLossTokens`.
+    /// `10: chosen and rejected are the same`, one after another.
     pub fn drops(&self) -> String {
-        self.dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
+        let each = self.dropped.iter().map(|(reason, count)| format!("{count}: {}", DropReason::explain(reason)));
+        each.collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -88,8 +88,10 @@ fn check_shapes(
     model: &ModelConfig,
     adapter: &External,
 ) -> Result<()> {
-    let other =
-        |what: String| Failure::input(format!("{}: {what}; the adapter was trained over another model", adapter.uri));
+    let other = |what: String| {
+        let way_out = "name that model as the policy, or drop the adapter";
+        Failure::input(format!("{}: was trained over another model: {what}; {way_out}", adapter.uri))
+    };
     let mut known = std::collections::BTreeMap::new();
     for layer in 0..model.num_hidden_layers {
         for projection in Projection::ALL {

@@ -9,7 +9,7 @@ use medtrain_crds::stage::{Dtype, PpoArgs, Tuning};
 use super::memory::{self, Shape};
 use super::origins::Facts;
 use super::{Forecast, PpoSteps, Units};
-use crate::data::Prepared;
+use crate::data::{Prepared, example::DropReason};
 use crate::device;
 use crate::model::ModelConfig;
 
@@ -80,7 +80,8 @@ pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, data: &Prepar
     let mut warn = |text: String| warnings.push(text);
     for (side, report) in [("train", &data.train_report), ("eval", &data.eval_report)] {
         for (reason, count) in &report.dropped {
-            warn(format!("dataset.{side}: {count} of {} rows left out: {reason}", report.rows));
+            let why = DropReason::explain(reason);
+            warn(format!("dataset.{side}: {count} of {} rows left out: {why}", report.rows));
         }
         if report.truncated > 0 {
             warn(format!("dataset.{side}: {} of {} rows cut to maxLength", report.truncated, report.rows));

@@ -19,6 +19,8 @@ pub struct Preflight {
     pub plan: Plan,
     pub stages: Vec<Forecast>,
     pub warnings: Vec<String>,
+    /// Choices made where the model's files leave one open (pad, separator), each once.
+    pub notes: Vec<String>,
 }
 
 /// One stage, before it runs.

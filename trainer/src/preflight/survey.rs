@@ -41,7 +41,10 @@ pub fn preflight_stage(
     let wanted = ancestors(resolved, only);
     if wanted.is_empty() {
         let names: Vec<&str> = resolved.stages.iter().map(|stage| stage.name.as_str()).collect();
-        return Err(vec![Failure::config(format!("there is no stage \"{only}\"; there are {}", names.join(", ")))]);
+        return Err(vec![Failure::config(format!(
+            "--only {only}: there is no such stage; there are {}",
+            names.join(", ")
+        ))]);
     }
     let stages = resolved.stages.iter();
     let (indices, stages) =
@@ -59,6 +62,7 @@ struct Survey<'a> {
     origins: Origins,
     problems: Vec<Failure>,
     warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// A stage with what it is trained over.
@@ -71,8 +75,8 @@ struct Looked {
 
 impl<'a> Survey<'a> {
     fn new(resolved: &'a Resolved, indices: Vec<usize>, ws: &'a Workspace) -> Self {
-        let (origins, problems, warnings) = (Origins::default(), Vec::new(), Vec::new());
-        Self { resolved, indices, ws, output_works: true, origins, problems, warnings }
+        let (origins, problems, warnings, notes) = (Origins::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { resolved, indices, ws, output_works: true, origins, problems, warnings, notes }
     }
 
     fn run(mut self, only: Option<&str>) -> std::result::Result<Preflight, Vec<Failure>> {
@@ -96,7 +100,9 @@ impl<'a> Survey<'a> {
             }
         }
         match plan {
-            Some(plan) if self.problems.is_empty() => Ok(Preflight { plan, stages, warnings: self.warnings }),
+            Some(plan) if self.problems.is_empty() => {
+                Ok(Preflight { plan, stages, warnings: self.warnings, notes: self.notes })
+            }
             _ => {
                 let mut seen = BTreeSet::new();
                 self.problems.retain(|problem| seen.insert(problem.message.clone()));
@@ -234,21 +240,20 @@ impl<'a> Survey<'a> {
         let request = Request { kind: stage.kind, dataset: &dataset, seed: self.resolved.seed, args: &stage.train };
         let data = request.prepare(self.ws, &origin.tokenizer, template.as_ref()).map_err(|first| {
             let problems = request.problems(self.ws, &origin.tokenizer, template.as_ref(), first);
-            problems.into_iter().map(|failure| in_dataset(failure, &place)).collect::<Vec<_>>()
+            problems.into_iter().map(|failure| in_dataset(self.ws, failure, &place)).collect::<Vec<_>>()
         })?;
         let Some(model) = &origin.model else { return Ok(None) };
         check_context(stage, &model.config, &data, &place).map_err(|failure| vec![failure])?;
-        let Some(planned) = planned else { return Ok(None) };
-        let forecast = estimate::estimate(self.resolved, stage, planned, model, &data);
-        let notes = origin.tokenizer.notes().iter().map(|note| format!("tokenizer: {note}"));
-        let warnings = estimate::warnings(stage, &forecast, &data);
-        let warnings = notes.chain(warnings.into_iter().map(|warning| format!("{place}.{warning}")));
-        for warning in warnings {
+        for note in origin.tokenizer.notes(stage.kind) {
             // Stages of a chain share their tokenizer.
-            if !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
             }
         }
+        let Some(planned) = planned else { return Ok(None) };
+        let forecast = estimate::estimate(self.resolved, stage, planned, model, &data);
+        let warnings = estimate::warnings(stage, &forecast, &data);
+        self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}.{warning}")));
         Ok(Some(forecast))
     }
 }
@@ -268,8 +273,12 @@ fn ancestors(resolved: &Resolved, only: &str) -> BTreeSet<String> {
     wanted
 }
 
-/// Messages about files begin with the file, those about the whole with `dataset.train`.
-fn in_dataset(failure: Failure, place: &str) -> Failure {
+/// Messages about files begin with the file, those about the whole with `dataset.train`. A disk that fails is no matter
+/// of the stage, and is told once for all of them.
+fn in_dataset(ws: &Workspace, failure: Failure, place: &str) -> Failure {
+    if matches!(failure.exit, ExitCode::TransientIo | ExitCode::Permission) {
+        return ws.explain(failure);
+    }
     if failure.message.starts_with("dataset.") {
         return Failure { message: format!("{place}.{}", failure.message), ..failure };
     }

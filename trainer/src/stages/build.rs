@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     adapter,
-    data::{ChatTemplate, DataReport, Prepared, Tokenizer},
+    data::{ChatTemplate, DataReport, Prepared, Tokenizer, example::DropReason},
     failure::{Failure, Result},
     model::{Decoder, ModelConfig, Parameter, Parameters, load},
     ops::LmBackend,
@@ -83,17 +83,9 @@ pub fn build<B: LmBackend>(
     monitor.phase(Phase::Tokenizing);
     let tokenizer = Tokenizer::load(&base.dir)?;
     let config = ModelConfig::load(&base.dir)?;
-    if tokenizer.vocab_size() > config.vocab_size {
-        return Err(Failure::input(format!(
-            "{}: the tokenizer has {} tokens, the model {} embeddings; they belong to different models",
-            base.dir.display(),
-            tokenizer.vocab_size(),
-            config.vocab_size
-        )));
-    }
+    tokenizer.check_fits(config.vocab_size).map_err(|failure| failure.at(base.dir.display()))?;
     let template = preflight::stage_template(stage, &tokenizer)?;
     let data = preflight::stage_data(workspace, stage, &tokenizer, template.as_ref())?;
-    tokenizer.notes().iter().for_each(|note| monitor.warn(note));
     announce(&data.train_report, "training", monitor);
     announce(&data.eval_report, "evaluation", monitor);
     let counts = DataCounts { train: data.train_report.counts(), eval: data.eval_report.counts() };
@@ -119,7 +111,8 @@ fn positions(stage: &PlannedStage, data: &Prepared) -> usize {
 fn announce(report: &DataReport, split: &str, monitor: &mut Monitor) {
     for (reason, rows) in &report.dropped {
         monitor.metrics().rows_dropped(reason, *rows);
-        monitor.warn(&format!("{split} data: {rows} of {} rows left out ({reason})", report.rows));
+        let why = DropReason::explain(reason);
+        monitor.warn(&format!("{split} data: {rows} of {} rows left out: {why}", report.rows));
     }
     if report.truncated > 0 {
         monitor.warn(&format!("{split} data: {} rows cut to maxLength", report.truncated));

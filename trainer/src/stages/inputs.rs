@@ -90,7 +90,7 @@ fn external(workspace: &Workspace, uri: &str, revision: Option<&str>, planned: &
 fn of_stage(workspace: &Workspace, stage: &str, path: &str) -> Result<ModelInput> {
     let store = &workspace.store;
     let manifest = read_manifest(store, path)?.ok_or_else(|| {
-        Failure::input(format!("{}: not there; stage \"{stage}\" has not finished", store.uri_of(path)))
+        Failure::input(format!("{}: not there; stage \"{stage}\" has not finished: run it first", store.uri_of(path)))
     })?;
     let home = path.trim_end_matches(layout::MANIFEST).trim_end_matches('/');
     let fetch = |part: &str| -> Result<Option<PathBuf>> {

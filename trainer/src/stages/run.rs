@@ -86,7 +86,9 @@ impl StageRun<'_> {
             seconds.insert(name.to_owned(), clock.elapsed().as_secs_f64());
             clock = Instant::now();
         };
+        self.stop.check()?;
         let mut job = build::<B>(self.workspace, self.stage, monitor, device)?;
+        let _awaited = self.stop.awaited();
         store.probe()?;
         let scratch = Scratch::new(&self.workspace.workdir, self.stage, &self.run)?;
         let bit_exact = self.resume(&mut job, &scratch.0, monitor, device)?;
@@ -101,7 +103,8 @@ impl StageRun<'_> {
         let Artifact { metrics, merge_check } = finish::write(&mut job, self.plan, self.stage, &folder)?;
         monitor.phase(Phase::Uploading);
         let prefix = layout::attempt_dir(self.attempt, self.run.as_str());
-        let files = upload_dir(store, &folder, &self.stage.dir(), &prefix)?;
+        let files = upload_dir(store, &folder, &self.stage.dir(), &prefix)
+            .inspect_err(|failure| self.make_room(failure, &format!("{}/{prefix}", self.stage.dir())))?;
         lap("finish");
         let manifest = Manifest {
             contract: CONTRACT_VERSION,
@@ -133,6 +136,14 @@ impl StageRun<'_> {
         monitor.phase(Phase::Done);
         monitor.finish();
         Ok(StageEnd::Done(Box::new(manifest)))
+    }
+
+    /// Takes back what did not fit on a disk whole. If that fails too, it changes nothing about the failure.
+    fn make_room(&self, failure: &Failure, path: &str) {
+        let store = &self.workspace.store;
+        if failure.exit == ExitCode::TransientIo && store.local_path(path).is_some() {
+            let _ = store.delete(path);
+        }
     }
 
     /// Pointers for people and tools; links in a local store.
@@ -257,7 +268,9 @@ impl<B: LmBackend> Checkpoints<B> for StoreCheckpoints<'_> {
             trainer: finish::build_info(),
         };
         let store: &Store = &workspace.store;
-        checkpoint::publish(store, &stage.dir(), &folder, manifest)?;
+        let unfinished = format!("{}/{}", stage.dir(), layout::checkpoint_dir(step, run.as_str()));
+        checkpoint::publish(store, &stage.dir(), &folder, manifest)
+            .inspect_err(|failure| self.run.make_room(failure, &unfinished))?;
         std::fs::remove_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         checkpoint::prune(store, &stage.dir(), run, stage.train.save_total_limit.map(|limit| limit as usize))
     }

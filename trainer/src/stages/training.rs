@@ -318,6 +318,13 @@ impl<B: LmBackend> Training<B> {
         let view = self.tuned.view(&self.parameters)?;
         let evaluation = task.evaluate(&view)?;
         if let Some(evaluation) = &evaluation {
+            if let Some((name, _)) = evaluation.figures.iter().find(|(_, value)| value.is_nan()) {
+                return Err(Failure::internal(format!(
+                    "step {}: {name} on the held-out rows is not a number; lower train.learningRate, or check that the \
+                     model itself gives finite logits",
+                    self.step
+                )));
+            }
             let finite = evaluation.figures.iter().filter(|(_, value)| value.is_finite());
             let values = finite.map(|(name, value)| (name.clone(), *value)).collect();
             let entry = LogEntry { epoch: task.epoch(self.step), step: self.step, values };

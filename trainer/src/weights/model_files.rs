@@ -214,7 +214,7 @@ fn no_weights(dir: &Path) -> Failure {
     } else if let Some(gguf) = entries.iter().filter(|name| name.ends_with(".gguf")).min() {
         Failure::input(format!("{dir}: no {SINGLE}; import the GGUF file first: medtrain import {gguf} DIR"))
     } else {
-        Failure::input(format!("{dir}: no {SINGLE} and no {INDEX}"))
+        Failure::input(format!("{dir}: no {SINGLE} and no {INDEX}; the download is incomplete, or this is no model"))
     }
 }
 
