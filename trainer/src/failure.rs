@@ -56,6 +56,10 @@ impl Failure {
                 ExitCode::TransientIo,
                 format!("{path}: no space left on the disk; free some and run again: finished work is kept"),
             ),
+            io::ErrorKind::InvalidData => Self::input(format!("{path}: is not valid UTF-8 text")),
+            io::ErrorKind::IsADirectory | io::ErrorKind::InvalidFilename => {
+                Self::config(format!("{path}: {error}; name another place"))
+            }
             _ => Self::new(ExitCode::TransientIo, format!("{path}: {error}")),
         }
     }

@@ -8,13 +8,14 @@ use serde_json::Map;
 use super::{compute::ComputeArgs, loaded_model::other_base};
 use crate::{
     adapter,
+    artifact::RunId,
     data::Tokenizer,
     failure::{Failure, Result},
     model::{Parameter, Parameters, load},
     ops::LmBackend,
     stages::{
         merging::Merging,
-        outputs::{config_fields, write_tokenizer},
+        outputs::{config_fields, read_reward_mean, write_tokenizer},
         reward::SCORE,
     },
     weights::{Dtype, ModelFiles, peft},
@@ -46,16 +47,13 @@ pub struct MergeArgs {
 }
 
 pub fn run(args: MergeArgs) -> Result<()> {
-    args.compute.start()?;
     if args.output.exists() {
         return Err(Failure::config(format!("{}: exists already; name a new directory", args.output.display())));
     }
-    let fresh = args.output.with_extension("tmp");
-    if fresh.exists() {
-        std::fs::remove_dir_all(&fresh).map_err(|error| Failure::io(&fresh, &error))?;
-    }
-    let result = merge::<Flex>(&args, &fresh);
-    match result {
+    let name = args.output.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = args.output.with_file_name(format!(".{name}.{}", RunId::random()?.as_str()));
+    let done = args.compute.on_threads(|_| merge::<Flex>(&args, &fresh));
+    match done {
         Ok(()) => std::fs::rename(&fresh, &args.output).map_err(|error| Failure::io(&args.output, &error))?,
         Err(failure) => {
             // What is half written is of no use; failing to delete it changes nothing about the failure.
@@ -106,7 +104,7 @@ fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let mut config = Map::new();
     if let Some(score) = &adapter.score {
         parameters.insert(SCORE.into(), Parameter::new(vec![1, score.len()], score.clone(), &device));
-        config = config_fields(StageKind::RM, &architecture, &tokenizer, None);
+        config = config_fields(StageKind::RM, &architecture, &tokenizer, read_reward_mean(last)?);
     }
     let lora = Some(&adapter.lora);
     let merging = Merging { model: &model, lora, parameters: &parameters, tokenizer: &tokenizer, dtype, config };

@@ -80,7 +80,7 @@ pub fn main() -> ProcessExit {
             return ProcessExit::from(if help { 0 } else { ExitCode::Config.code() });
         }
     };
-    let result = match cli.command {
+    let run = || match cli.command {
         Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args),
         Command::Stage(args) => stage::run(args).map_err(one),
@@ -90,6 +90,12 @@ pub fn main() -> ProcessExit {
         Command::Import(args) => import::run(args).map_err(one),
         Command::Verify(args) => verify::run(args).map_err(one),
     };
+    // The message of a panic was printed by its hook; what is left is an exit code that the contract knows.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let sentence =
+            "this is a bug in medtrain; please report the lines above and the command. Finished work is kept";
+        Err(vec![Failure::internal(sentence)])
+    });
     match result {
         Ok(()) => ProcessExit::SUCCESS,
         Err(failures) => {

@@ -50,7 +50,7 @@ pub fn run(args: PlanArgs) -> std::result::Result<(), Vec<Failure>> {
         None => preflight::preflight(&resolved, &ws),
     };
     if args.json {
-        say(&format!("{:#}\n", to_json(&resolved, &ws, &looked))).map_err(one)?;
+        say(&format!("{:#}\n", to_json(&resolved, &ws, &looked).map_err(one)?)).map_err(one)?;
     }
     let found = looked?;
     if !args.json {
@@ -89,8 +89,9 @@ fn to_json(
     resolved: &Resolved,
     ws: &Workspace,
     looked: &std::result::Result<Preflight, Vec<Failure>>,
-) -> serde_json::Value {
-    let plan = looked.as_ref().ok().map(|found| json!({"sha256": found.plan.digest(), "path": found.plan.path()}));
+) -> Result<serde_json::Value> {
+    let plan = looked.as_ref().ok().map(|found| found.stored_plan(ws)).transpose()?;
+    let plan = plan.map(|plan| json!({"sha256": plan.digest(), "path": plan.path()}));
     let stages = looked.as_ref().map_or(&[][..], |found| &found.stages);
     let warnings = looked.as_ref().map_or(&[][..], |found| &found.warnings);
     let notes = looked.as_ref().map_or(&[][..], |found| &found.notes);
@@ -99,10 +100,10 @@ fn to_json(
         .iter()
         .map(|failure| Problem { code: failure.exit.code(), reason: failure.exit.reason(), message: &failure.message })
         .collect();
-    json!({
+    Ok(json!({
         "training": resolved.name, "namespace": resolved.namespace, "output": ws.store.uri(), "seed": resolved.seed,
         "plan": plan, "stages": stages, "notes": notes, "warnings": warnings, "problems": problems,
-    })
+    }))
 }
 
 /// One row a stage, then notes and warnings.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use medtrain_crds::contract::SplitCounts;
 use serde::{Deserialize, Serialize};
 
 use crate::data::example::DropReason;
@@ -37,6 +38,20 @@ pub struct DataReport {
     pub histogram: BTreeMap<u32, u64>,
     /// Choices that differ from the model's files (pad, separator).
     pub notes: Vec<String>,
+}
+
+impl DataReport {
+    /// What the manifest keeps of it.
+    pub fn counts(&self) -> SplitCounts {
+        SplitCounts {
+            rows: self.rows,
+            examples: self.examples,
+            tokens: self.tokens,
+            target_tokens: self.loss_tokens,
+            truncated: self.truncated,
+            dropped: self.dropped.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -254,3 +254,7 @@ fn no_glob(entry: &str, error: &glob::PatternError) -> Failure {
 fn no_format(entry: &str) -> Failure {
     Failure::input(format!("{entry}: the folder holds no data; looked for {} (also with .gz)", FORMATS.join(", ")))
 }
+
+#[cfg(test)]
+#[path = "data_files_tests.rs"]
+mod tests;

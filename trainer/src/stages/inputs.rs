@@ -11,7 +11,7 @@ use medtrain_crds::{
 
 use super::outputs::write_tokenizer;
 use crate::{
-    artifact::{download_dir, read_manifest, sha256_hex},
+    artifact::{download_dir, read_manifest, sha256_hex, verify_files},
     data::Tokenizer,
     failure::{Failure, Result},
     model::{ModelConfig, load},
@@ -100,6 +100,10 @@ fn of_stage(workspace: &Workspace, stage: &str, path: &str) -> Result<ModelInput
             return Ok(None);
         }
         if let Some(local) = store.local_path(&format!("{home}/{folder}")) {
+            verify_files(store, home, &entries)?.into_result().map_err(|failure| {
+                failure
+                    .at(format!("stage \"{stage}\" is not what it was; delete {} to make it again", store.uri_of(path)))
+            })?;
             return Ok(Some(local));
         }
         let cache = workspace.workdir.join("artifacts").join(manifest.key.key12());

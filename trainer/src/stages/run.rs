@@ -68,6 +68,14 @@ impl StageRun<'_> {
     pub fn run<B: LmBackend>(&self, monitor: &mut Monitor, device: &B::Device) -> Result<StageEnd> {
         let store = &self.workspace.store;
         if let Some(manifest) = read_manifest(store, &self.stage.manifest_path())? {
+            if !store.exists(&format!("{}/{}", self.stage.dir(), manifest.path_of("merged/config.json")))? {
+                return Err(Failure::input(format!(
+                    "{}: the stage is finished, but files of its artifact are gone; delete this manifest to make it again",
+                    store.uri_of(&self.stage.manifest_path())
+                )));
+            }
+            // Left there if the process that finished the stage died right after.
+            checkpoint::prune_all(store, &self.stage.dir())?;
             self.point(&manifest)?;
             return Ok(StageEnd::Cached(Box::new(manifest)));
         }
@@ -167,11 +175,12 @@ impl StageRun<'_> {
         };
         restored.skipped.iter().for_each(|sentence| monitor.warn(sentence));
         let state = checkpoint::load(&restored.folder)?;
-        job.training.restore(&state, job.task.as_task(), device)?;
+        let same_passes = job.training.restore(&state, job.task.as_task(), &self.stage.train, device)?;
         copy_events(&restored.folder.join("runs"), &events)?;
         monitor.record(&events, &self.run, Some(state.step), &configuration)?;
         let before = &restored.reference.manifest;
-        Ok(before.bit_exact && before.device == self.device.model())
+        let same_program = before.trainer == finish::build_info();
+        Ok(before.bit_exact && same_passes && same_program && before.device == self.device.model())
     }
 
     fn train<B: LmBackend>(
