@@ -127,9 +127,9 @@ pub fn init<B: LmBackend>(model: &Decoder<B>, lora: &LoraArgs, seed: u64) -> Res
             }
             let [outputs, inputs] = projection.shape(config);
             let path = projection.path(layer);
-            let bound = 1.0 / (inputs as f64).sqrt();
             let stream = Stream::new(seed, Purpose::Init, (layer * Projection::ALL.len() + projection.index()) as u64);
-            let a = (0..rank * inputs).map(|i| ((2.0 * stream.f64(i as u64) - 1.0) * bound) as f32).collect();
+            let mut a = vec![0.0; rank * inputs];
+            stream.fill_kaiming_uniform(&mut a, 0, inputs, 5.0_f64.sqrt());
             parameters.insert(format!("{path}.lora_A.weight"), Parameter::new(vec![rank, inputs], a, device));
             let b = vec![0.0; outputs * rank];
             parameters.insert(format!("{path}.lora_B.weight"), Parameter::new(vec![outputs, rank], b, device));
