@@ -90,7 +90,9 @@ impl<B: LmBackend> Decoder<B> {
         let norm = required(read, "model.norm.weight", &[config.hidden_size])?;
         let lm_head = match config.tie_word_embeddings {
             true => None,
-            false => read("lm_head.weight", &embedding_shape)?.map(|head| B::freeze(head.reshape(embedding_shape))),
+            // A reward model has none.
+            false if config.is_sequence_classifier() => None,
+            false => Some(B::freeze(required(read, "lm_head.weight", &embedding_shape)?.reshape(embedding_shape))),
         };
         let rope = rope::table(&config, max_positions);
         Ok(Self { config, embed_tokens, layers, norm, lm_head, rope, device: device.clone() })

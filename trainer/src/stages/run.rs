@@ -68,6 +68,8 @@ impl StageRun<'_> {
     pub fn run<B: LmBackend>(&self, monitor: &mut Monitor, device: &B::Device) -> Result<StageEnd> {
         let store = &self.workspace.store;
         if let Some(manifest) = artifact::finished(store, &self.stage.dir())? {
+            // Left there if the process that finished the stage died right after.
+            checkpoint::prune_all(store, &self.stage.dir())?;
             self.point(&manifest)?;
             return Ok(StageEnd::Cached(Box::new(manifest)));
         }
@@ -78,7 +80,9 @@ impl StageRun<'_> {
             seconds.insert(name.to_owned(), clock.elapsed().as_secs_f64());
             clock = Instant::now();
         };
+        self.stop.check()?;
         let mut job = build::<B>(self.workspace, self.stage, monitor, device)?;
+        let _awaited = self.stop.awaited();
         store.probe()?;
         let scratch = Scratch::new(&self.workspace.workdir, self.stage, &self.run)?;
         let bit_exact = self.resume(&mut job, &scratch.0, monitor, device)?;
@@ -93,7 +97,8 @@ impl StageRun<'_> {
         let Artifact { metrics, merge_check } = finish::write(&mut job, self.plan, self.stage, &folder)?;
         monitor.phase(Phase::Uploading);
         let prefix = layout::attempt_dir(self.attempt, self.run.as_str());
-        let files = upload_dir(store, &folder, &self.stage.dir(), &prefix)?;
+        let files = upload_dir(store, &folder, &self.stage.dir(), &prefix)
+            .inspect_err(|failure| self.make_room(failure, &format!("{}/{prefix}", self.stage.dir())))?;
         lap("finish");
         let manifest = Manifest {
             contract: CONTRACT_VERSION,
@@ -127,6 +132,14 @@ impl StageRun<'_> {
         Ok(StageEnd::Done(Box::new(manifest)))
     }
 
+    /// Takes back what did not fit on a disk whole. If that fails too, it changes nothing about the failure.
+    fn make_room(&self, failure: &Failure, path: &str) {
+        let store = &self.workspace.store;
+        if failure.exit == ExitCode::TransientIo && store.local_path(path).is_some() {
+            let _ = store.delete(path);
+        }
+    }
+
     /// Pointers for people and tools; links in a local store.
     fn point(&self, manifest: &Manifest) -> Result<()> {
         let store = &self.workspace.store;
@@ -156,11 +169,12 @@ impl StageRun<'_> {
         };
         restored.skipped.iter().for_each(|sentence| monitor.warn(sentence));
         let state = checkpoint::load(&restored.folder)?;
-        job.training.restore(&state, job.task.as_task(), device)?;
+        let same_passes = job.training.restore(&state, job.task.as_task(), &self.stage.train, device)?;
         copy_events(&restored.folder.join("runs"), &events)?;
         monitor.record(&events, &self.run, Some(state.step), &configuration)?;
         let before = &restored.reference.manifest;
-        Ok(before.bit_exact && before.device == self.device.model())
+        let same_program = before.trainer == finish::build_info();
+        Ok(before.bit_exact && same_passes && same_program && before.device == self.device.model())
     }
 
     fn train<B: LmBackend>(
@@ -248,7 +262,9 @@ impl<B: LmBackend> Checkpoints<B> for StoreCheckpoints<'_> {
             trainer: finish::build_info(),
         };
         let store: &Store = &workspace.store;
-        checkpoint::publish(store, &stage.dir(), &folder, manifest)?;
+        let unfinished = format!("{}/{}", stage.dir(), layout::checkpoint_dir(step, run.as_str()));
+        checkpoint::publish(store, &stage.dir(), &folder, manifest)
+            .inspect_err(|failure| self.run.make_room(failure, &unfinished))?;
         std::fs::remove_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         checkpoint::prune(store, &stage.dir(), run, stage.train.save_total_limit.map(|limit| limit as usize))
     }
