@@ -5,7 +5,8 @@ the first of a round changing. Nothing here judges speed; what must hold, or the
 the same: the loss of the first training step within SAME_LOSS, and generated tokens that are greedy under the peer's
 own logits within SAME_LOGIT.
 
-A row's name says its work, so other shapes need no change here: `lora-4x512-dropout0.05` (or with `-checkpointing` after it), `generate-8x128+64`.
+A row's name says its work, so other shapes need no change here: `lora-4x512-dropout0.05`,
+`lora-1x2048-dropout0-checkpointing`, `generate-8x128+64`.
 """
 
 import argparse
