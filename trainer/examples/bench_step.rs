@@ -85,7 +85,11 @@ fn run() -> Result<()> {
     let workload: Workload = serde_json::from_str(&text)
         .map_err(|error| Failure::config(format!("{}: not a workload: {error}", path.display())))?;
 
-    ComputeArgs { device: "cpu".into(), threads: Some(workload.threads) }.start()?;
+    ComputeArgs { device: "cpu".into(), threads: Some(workload.threads) }.on_threads(|_| serve(workload))
+}
+
+/// Takes a step for each line of standard input, and answers with its figures.
+fn serve(workload: Workload) -> Result<()> {
     let longest = workload.ids.iter().map(Vec::len).max().unwrap_or(0);
     let new = if let Task::Generate { max_new_tokens } = workload.task { max_new_tokens as usize } else { 0 };
     let model = load::load::<Flex>(&workload.model, longest + new, &Default::default())?;

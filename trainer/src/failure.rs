@@ -39,19 +39,27 @@ impl Failure {
         Self::new(ExitCode::Device, message)
     }
 
-    /// An IO error at `path`: not found is a missing input, refused access is 77, everything else (a full disk too) is 75.
+    /// An IO error at `path`: not found is a missing input, a file in a folder's place 64, refused access 77, everything
+    /// else (a full disk too) 75.
     pub fn io(path: &Path, error: &io::Error) -> Self {
         let path = path.display();
         match error.kind() {
             io::ErrorKind::NotFound => Self::input(format!("{path}: not found")),
+            io::ErrorKind::NotADirectory => {
+                Self::config(format!("{path}: leads through a file, not a folder; name another place"))
+            }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::new(
                 ExitCode::Permission,
-                format!("{path}: permission denied; make it readable and writable for this user"),
+                format!("{path}: permission denied; let this user read and write it, or name another place"),
             ),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::new(
                 ExitCode::TransientIo,
                 format!("{path}: no space left on the disk; free some and run again: finished work is kept"),
             ),
+            io::ErrorKind::InvalidData => Self::input(format!("{path}: is not valid UTF-8 text")),
+            io::ErrorKind::IsADirectory | io::ErrorKind::InvalidFilename => {
+                Self::config(format!("{path}: {error}; name another place"))
+            }
             _ => Self::new(ExitCode::TransientIo, format!("{path}: {error}")),
         }
     }

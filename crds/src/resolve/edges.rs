@@ -129,7 +129,7 @@ impl Edges<'_> {
                 let known = if names.is_empty() {
                     "no stage comes before".to_string()
                 } else {
-                    format!("before it come {}", names.join(", "))
+                    format!("name one that comes before it ({})", names.join(", "))
                 };
                 Some(format!("there is no stage {name:?}; {known}{}", self.or_drop_the_line(role)))
             }

@@ -19,6 +19,9 @@ pub fn set_override(resource: &mut Value, assignment: &str) -> Result<(), SpecEr
         .ok_or_else(|| SpecError::new(assignment, "has no \"=\"; write it like stages.sft.train.maxSteps=3"))?;
     let path = path.trim();
     let error = |message: String| SpecError::new(path, message);
+    if let Some(below) = path.strip_prefix("spec.") {
+        return Err(error(format!("paths start below spec; write {below}={text}")));
+    }
     let value =
         serde_yaml::from_str(text).map_err(|_| error("the value is not YAML; put quotes around text".to_string()))?;
 
@@ -117,6 +120,7 @@ mod tests {
             ("stages[a]=x", "stages[a]: is not a path; write it like stages[1].train.learningRate"),
             ("=x", ": is not a path; write it like stages[1].train.learningRate"),
             ("seed.x=1", "seed.x: \"x\" can't be set: what holds it is a single value"),
+            ("spec.seed=1", "spec.seed: paths start below spec; write seed=1"),
             ("seed={", "seed: the value is not YAML; put quotes around text"),
         ];
         for (assignment, text) in cases {

@@ -59,6 +59,9 @@ pub fn load<B: LmBackend>(
             base.display()
         ))
     };
+    if config.tie_word_embeddings && tensors.contains_key("model.embed_tokens.weight") {
+        return Err(Failure::input(format!("{}: {}", dir.display(), super::TIED)));
+    }
     let places = places(config, adapter.r);
     let (mut parameters, mut score) = (Parameters::new(), None);
     for (name, tensor) in tensors {

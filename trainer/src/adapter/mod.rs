@@ -84,6 +84,11 @@ pub struct Adapter<B: LmBackend> {
 /// Modules that `modules_to_save` may name here.
 pub const SAVABLE: [&str; 2] = ["embed_tokens", "lm_head"];
 
+/// Why a trained copy of a tied embedding is refused.
+pub(crate) const TIED: &str = "lora.modulesToSave: embed_tokens of a model with tied embeddings is not supported: PEFT \
+                               leaves the output head on the original, so base and adapter would mean two things. Name \
+                               lm_head, or train all weights (full: {})";
+
 fn saved_name(module: &str) -> String {
     if module == "embed_tokens" { "model.embed_tokens.weight".into() } else { format!("{module}.weight") }
 }
@@ -122,15 +127,18 @@ pub fn init<B: LmBackend>(model: &Decoder<B>, lora: &LoraArgs, seed: u64) -> Res
             }
             let [outputs, inputs] = projection.shape(config);
             let path = projection.path(layer);
-            let bound = 1.0 / (inputs as f64).sqrt();
             let stream = Stream::new(seed, Purpose::Init, (layer * Projection::ALL.len() + projection.index()) as u64);
-            let a = (0..rank * inputs).map(|i| ((2.0 * stream.f64(i as u64) - 1.0) * bound) as f32).collect();
+            let mut a = vec![0.0; rank * inputs];
+            stream.fill_kaiming_uniform(&mut a, 0, inputs, 5.0_f64.sqrt());
             parameters.insert(format!("{path}.lora_A.weight"), Parameter::new(vec![rank, inputs], a, device));
             let b = vec![0.0; outputs * rank];
             parameters.insert(format!("{path}.lora_B.weight"), Parameter::new(vec![outputs, rank], b, device));
         }
     }
-    if parameters.is_empty() {
+    if config.tie_word_embeddings && lora.modules_to_save.iter().any(|module| module == "embed_tokens") {
+        return Err(Failure::config(TIED));
+    }
+    if parameters.is_empty() && lora.modules_to_save.is_empty() {
         return Err(Failure::config(format!(
             "lora.targetModules names none of this model's projections ({}); use all-linear",
             Projection::ALL.map(Projection::name).join(", ")

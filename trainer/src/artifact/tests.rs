@@ -165,7 +165,7 @@ fn a_folder_that_may_not_be_written_ends_with_77() {
     let store = Store::open("/sys/medtrain-probe", &StoreOptions::default()).unwrap();
     let failure = store.probe().unwrap_err();
     assert_eq!(failure.exit, ExitCode::Permission, "{failure}");
-    assert!(failure.message.contains("make it readable and writable for this user"), "{failure}");
+    assert!(failure.message.contains("let this user read and write it"), "{failure}");
     assert_eq!(store.put("x", "y").unwrap_err().exit, ExitCode::Permission);
 }
 

@@ -16,17 +16,16 @@ pub struct ComputeArgs {
 }
 
 impl ComputeArgs {
-    /// Finds the device and starts the threads; once a process.
-    pub fn start(&self) -> Result<Device> {
+    /// Finds the device and runs `work` on the threads asked for. All of it runs there: work that starts on another thread
+    /// is handed over at every parallel loop, which costs more than small loops do.
+    pub fn on_threads<R: Send>(&self, work: impl FnOnce(Device) -> Result<R> + Send) -> Result<R> {
         let device = self.device.parse::<DeviceRequest>()?.resolve()?;
         let threads = self.threads.map_or_else(thread_count, Ok)?;
         if threads == 0 {
             return Err(Failure::config("--threads: 0 computes nothing; set 1 or more"));
         }
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .map_err(|error| Failure::internal(format!("{threads} threads can't be started: {error}")))?;
-        Ok(device)
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.map_err(|error| Failure::internal(format!("{threads} threads can't be started: {error}")))?
+            .install(|| work(device))
     }
 }

@@ -50,7 +50,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "FILE")]
     pub data_file: Option<PathBuf>,
     /// Write the answers to this file, one JSON object a line, whole or not at all (default: standard output)
-    #[arg(long, value_name = "FILE", requires = "data_file")]
+    #[arg(long, value_name = "FILE", requires = "data_file", conflicts_with = "prompt")]
     pub predictions_file: Option<PathBuf>,
     /// Prompts of the data file that are answered at once; more is faster until memory is full
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]

@@ -107,6 +107,7 @@ fn arguments_that_exclude_each_other_are_refused() {
         &["--model", "m", "--prompt", "q", "--data-file", "f"][..],
         &["--model", "m", "--raw", "--system", "s"],
         &["--model", "m", "--predictions-file", "f"],
+        &["--model", "m", "--prompt", "q", "--predictions-file", "f"],
         &["--model", "m", "--batch-size", "0"],
         &["--prompt", "q"],
     ] {

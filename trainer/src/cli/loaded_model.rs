@@ -134,7 +134,7 @@ impl ModelArgs {
 }
 
 /// A sentence if the adapter names another base than the one it is put on. Shapes agree, so it may be meant.
-fn other_base(adapter: &AdapterConfig, adapter_dir: &Path, uri: &str, base: &Path) -> Option<String> {
+pub(super) fn other_base(adapter: &AdapterConfig, adapter_dir: &Path, uri: &str, base: &Path) -> Option<String> {
     let name = adapter.base_model_name_or_path.as_deref()?;
     let near = adapter_dir.join(name);
     let same = match (near.canonicalize(), base.canonicalize()) {
@@ -200,15 +200,8 @@ impl<B: LmBackend> LoadedModel<B> {
         let with_adapter = self.adapter_dir.as_deref().filter(|dir| dir.join("tokenizer.json").is_file());
         let dir = given.or(with_adapter).unwrap_or(&self.dir);
         let tokenizer = Tokenizer::load(dir)?;
-        let (ids, rows) = (tokenizer.vocab_size(), self.model.config().vocab_size);
-        match ids <= rows {
-            true => Ok(tokenizer),
-            false => Err(Failure::input(format!(
-                "{}: the tokenizer has {ids} tokens, the model {} only {rows}; it belongs to another model",
-                dir.display(),
-                self.dir.display()
-            ))),
-        }
+        tokenizer.check_fits(self.model.config().vocab_size).map_err(|failure| failure.at(dir.display()))?;
+        Ok(tokenizer)
     }
 }
 

@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use burn_flex::Flex;
 use serde_json::Map;
 
-use super::compute::ComputeArgs;
+use super::{compute::ComputeArgs, loaded_model::other_base};
 use crate::{
     adapter,
+    artifact::RunId,
     data::Tokenizer,
     failure::{Failure, Result},
     model::{Parameter, Parameters, load},
     ops::LmBackend,
     stages::{
         merging::Merging,
-        outputs::{config_fields, write_tokenizer},
+        outputs::{config_fields, read_reward_mean, write_tokenizer},
         reward::SCORE,
     },
-    weights::{Dtype, ModelFiles},
+    weights::{Dtype, ModelFiles, peft},
 };
 use medtrain_crds::stage::StageKind;
 
@@ -46,16 +47,13 @@ pub struct MergeArgs {
 }
 
 pub fn run(args: MergeArgs) -> Result<()> {
-    args.compute.start()?;
     if args.output.exists() {
         return Err(Failure::config(format!("{}: exists already; name a new directory", args.output.display())));
     }
-    let fresh = args.output.with_extension("tmp");
-    if fresh.exists() {
-        std::fs::remove_dir_all(&fresh).map_err(|error| Failure::io(&fresh, &error))?;
-    }
-    let result = merge::<Flex>(&args, &fresh);
-    match result {
+    let name = args.output.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = args.output.with_file_name(format!(".{name}.{}", RunId::random()?.as_str()));
+    let done = args.compute.on_threads(|_| merge::<Flex>(&args, &fresh));
+    match done {
         Ok(()) => std::fs::rename(&fresh, &args.output).map_err(|error| Failure::io(&args.output, &error))?,
         Err(failure) => {
             // What is half written is of no use; failing to delete it changes nothing about the failure.
@@ -67,10 +65,21 @@ pub fn run(args: MergeArgs) -> Result<()> {
     Ok(())
 }
 
+/// Shapes that fit do not make the right base. The adapters after the first stand on what is merged here.
+fn warn_of_other_base(args: &MergeArgs) -> Result<()> {
+    let Some(first) = args.adapter.first() else { return Ok(()) };
+    let (config, _) = peft::load_adapter(first)?;
+    if let Some(doubt) = other_base(&config, first, &args.model.display().to_string(), &args.model) {
+        eprintln!("warning: {doubt}");
+    }
+    Ok(())
+}
+
 fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let device = B::Device::default();
     let tokenizer = Tokenizer::load(&args.model)?;
     let mut model = load::load::<B>(&args.model, 256, &device)?;
+    tokenizer.check_fits(model.config().vocab_size).map_err(|failure| failure.at(args.model.display()))?;
     let dtype = match args.dtype {
         Some(dtype) => dtype,
         None => ModelFiles::open(&args.model)?.dtype("model.embed_tokens.weight")?,
@@ -81,6 +90,7 @@ fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let architecture =
         architecture.as_ref().and_then(serde_json::Value::as_str).unwrap_or("LlamaForCausalLM").to_owned();
     let (last, earlier) = args.adapter.split_last().expect("clap requires one adapter at least");
+    warn_of_other_base(args)?;
     for dir in earlier {
         let adapter = adapter::load::<B>(dir, &args.model, model.config(), &device)?;
         let mut changed = Vec::new();
@@ -94,7 +104,7 @@ fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let mut config = Map::new();
     if let Some(score) = &adapter.score {
         parameters.insert(SCORE.into(), Parameter::new(vec![1, score.len()], score.clone(), &device));
-        config = config_fields(StageKind::RM, &architecture, &tokenizer, None);
+        config = config_fields(StageKind::RM, &architecture, &tokenizer, read_reward_mean(last)?);
     }
     let lora = Some(&adapter.lora);
     let merging = Merging { model: &model, lora, parameters: &parameters, tokenizer: &tokenizer, dtype, config };

@@ -70,6 +70,7 @@ enum Command {
 
 /// Parses the command line and runs it.
 pub fn main() -> ProcessExit {
+    end_on_panic();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -79,7 +80,7 @@ pub fn main() -> ProcessExit {
             return ProcessExit::from(if help { 0 } else { ExitCode::Config.code() });
         }
     };
-    let result = match cli.command {
+    let run = || match cli.command {
         Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args),
         Command::Stage(args) => stage::run(args).map_err(one),
@@ -89,6 +90,12 @@ pub fn main() -> ProcessExit {
         Command::Import(args) => import::run(args).map_err(one),
         Command::Verify(args) => verify::run(args).map_err(one),
     };
+    // The message of a panic was printed by its hook; what is left is an exit code that the contract knows.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let sentence =
+            "this is a bug in medtrain; please report the lines above and the command. Finished work is kept";
+        Err(vec![Failure::internal(sentence)])
+    });
     match result {
         Ok(()) => ProcessExit::SUCCESS,
         Err(failures) => {
@@ -100,6 +107,24 @@ pub fn main() -> ProcessExit {
             ProcessExit::from(failures.first().map_or(ExitCode::Internal, |failure| failure.exit).code())
         }
     }
+}
+
+/// A bug ends the process with 70, whatever thread it shows on. What a panic says may quote text of a data row, so it
+/// is shown only to those who ask for it.
+fn end_on_panic() {
+    let whole = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if whole {
+            hook(panic);
+        }
+        let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        eprintln!(
+            "error: medtrain panicked{place}; this is a bug, please report it (RUST_BACKTRACE=1 shows more; it may show \
+             text of your data)"
+        );
+        std::process::exit(ExitCode::Internal.code().into());
+    }));
 }
 
 fn one(failure: Failure) -> Vec<Failure> {

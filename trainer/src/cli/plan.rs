@@ -50,7 +50,7 @@ pub fn run(args: PlanArgs) -> std::result::Result<(), Vec<Failure>> {
         None => preflight::preflight(&resolved, &ws),
     };
     if args.json {
-        say(&format!("{:#}\n", to_json(&resolved, &ws, &looked))).map_err(one)?;
+        say(&format!("{:#}\n", to_json(&resolved, &ws, &looked).map_err(one)?)).map_err(one)?;
     }
     let found = looked?;
     if !args.json {
@@ -89,22 +89,24 @@ fn to_json(
     resolved: &Resolved,
     ws: &Workspace,
     looked: &std::result::Result<Preflight, Vec<Failure>>,
-) -> serde_json::Value {
-    let plan = looked.as_ref().ok().map(|found| json!({"sha256": found.plan.digest(), "path": found.plan.path()}));
+) -> Result<serde_json::Value> {
+    let plan = looked.as_ref().ok().map(|found| found.stored_plan(ws)).transpose()?;
+    let plan = plan.map(|plan| json!({"sha256": plan.digest(), "path": plan.path()}));
     let stages = looked.as_ref().map_or(&[][..], |found| &found.stages);
     let warnings = looked.as_ref().map_or(&[][..], |found| &found.warnings);
+    let notes = looked.as_ref().map_or(&[][..], |found| &found.notes);
     let problems = looked.as_ref().err().map_or(&[][..], Vec::as_slice);
     let problems: Vec<Problem> = problems
         .iter()
         .map(|failure| Problem { code: failure.exit.code(), reason: failure.exit.reason(), message: &failure.message })
         .collect();
-    json!({
+    Ok(json!({
         "training": resolved.name, "namespace": resolved.namespace, "output": ws.store.uri(), "seed": resolved.seed,
-        "plan": plan, "stages": stages, "warnings": warnings, "problems": problems,
-    })
+        "plan": plan, "stages": stages, "notes": notes, "warnings": warnings, "problems": problems,
+    }))
 }
 
-/// One row a stage, then warnings.
+/// One row a stage, then notes and warnings.
 fn table(resolved: &Resolved, ws: &Workspace, found: &Preflight) -> String {
     let mut rows = vec![
         ["STAGE", "KIND", "INPUTS", "KEY", "DONE", "ROWS", "TOKENS", "STEPS", "EPOCHS", "MEMORY"].map(str::to_owned),
@@ -126,8 +128,11 @@ fn table(resolved: &Resolved, ws: &Workspace, found: &Preflight) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    if !found.warnings.is_empty() {
+    if !(found.notes.is_empty() && found.warnings.is_empty()) {
         text.push('\n');
+    }
+    for note in &found.notes {
+        let _ = writeln!(text, "note: {note}");
     }
     for warning in &found.warnings {
         let _ = writeln!(text, "warning: {warning}");

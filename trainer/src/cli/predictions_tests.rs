@@ -28,7 +28,7 @@ fn rows_of_all_shapes_are_dialogues_up_to_the_last_question() {
         r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}"#,
         r#"{"conversations": [{"from": "human", "value": "q"}]}"#,
     ] {
-        assert_eq!(prompts("a.jsonl", row).unwrap(), [one.clone()], "{row}");
+        assert_eq!(prompts("a.jsonl", row).unwrap(), std::slice::from_ref(&one), "{row}");
     }
     let row = r#"[{"instruction": "q", "input": "more", "system": "s"}]"#;
     assert_eq!(prompts("a.json", row).unwrap(), [[Message::system("s"), Message::user("q\nmore")]]);

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use burn_flex::Flex;
-use medtrain_crds::contract::Phase;
-use medtrain_crds::resolve::{PlannedStage, Role};
+use medtrain_crds::contract::{ExitCode, Phase};
+use medtrain_crds::resolve::{PlannedStage, Resolved, Role};
 
 use super::{
     compute::ComputeArgs,
@@ -53,27 +53,34 @@ pub struct RunArgs {
 
 pub fn run(args: RunArgs) -> std::result::Result<(), Vec<Failure>> {
     let (_, resolved) = training_file::load(&args.file, &args.sets)?;
-    let open = || -> Result<(Device, StopSignal, Workspace)> {
-        let device = args.compute.start()?;
-        let folder = training_file::folder(&args.file);
-        Ok((device, StopSignal::install()?, Workspace::open(&resolved, folder, args.workdir.clone())?))
-    };
-    let (device, stop, workspace) = open().map_err(|failure| vec![failure])?;
+    let outcome = args.compute.on_threads(|device| Ok(train(&args, &resolved, device)));
+    outcome.map_err(|failure| vec![failure])?
+}
+
+fn train(args: &RunArgs, resolved: &Resolved, device: Device) -> std::result::Result<(), Vec<Failure>> {
+    let one = |failure: Failure| vec![failure];
+    let stop = StopSignal::install().map_err(one)?;
+    let folder = training_file::folder(&args.file);
+    let workspace = Workspace::open(resolved, folder, args.workdir.clone()).map_err(one)?;
+    let questions = args.questions.as_deref().map(summary::questions).transpose().map_err(one)?;
     if !args.json {
         eprintln!("checking {} …", args.file.display());
     }
     let found = match &args.only {
-        Some(stage) => preflight_stage(&resolved, &workspace, stage)?,
-        None => preflight(&resolved, &workspace)?,
+        Some(stage) => preflight_stage(resolved, &workspace, stage)?,
+        None => preflight(resolved, &workspace)?,
     };
+    found.notes.iter().for_each(|note| eprintln!("note: {note}"));
     found.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    all_stages(&args, &workspace, &found, device, &stop).map_err(|failure| vec![failure])
+    let done = all_stages(args, &workspace, &found, questions.as_deref(), device, &stop);
+    done.map_err(|failure| one(workspace.explain(failure)))
 }
 
 fn all_stages(
     args: &RunArgs,
     workspace: &Workspace,
     found: &Preflight,
+    questions: Option<&[String]>,
     device: Device,
     stop: &StopSignal,
 ) -> Result<()> {
@@ -82,10 +89,14 @@ fn all_stages(
     found.write(workspace)?;
     let mut rows = Vec::new();
     for stage in chosen {
+        if stop.stop_requested() {
+            let sentence = format!("stopped before stage \"{}\"; run the same command again to go on", stage.name);
+            return Err(Failure::new(ExitCode::Checkpointed, sentence));
+        }
         rows.push(run_stage(args, workspace, found, stage, device, stop)?);
     }
     summary::print(&rows, args.json);
-    match &args.questions {
+    match questions {
         Some(questions) => summary::ask(questions, &first_model(workspace, found)?, last_model(&rows).as_deref()),
         None => Ok(()),
     }

@@ -8,6 +8,7 @@ use medtrain_crds::resolve::Plan;
 use super::{compute::ComputeArgs, run::start};
 use crate::{
     artifact::{RunId, Store, StoreOptions, sha256_hex},
+    device::Device,
     failure::{Failure, Result},
     preflight::Workspace,
     stages::{StageRun, monitor::Monitor},
@@ -44,7 +45,7 @@ pub struct StageArgs {
 }
 
 pub fn run(args: StageArgs) -> Result<()> {
-    let result = stage(&args);
+    let result = args.compute.on_threads(|device| stage(&args, device));
     let message = match &result {
         Ok((uri, manifest)) => {
             let mut message = TerminationMessage::new(ExitCode::Done, "");
@@ -65,7 +66,7 @@ pub fn run(args: StageArgs) -> Result<()> {
     result.map(|_| ())
 }
 
-fn stage(args: &StageArgs) -> Result<(String, Manifest)> {
+fn stage(args: &StageArgs, device: Device) -> Result<(String, Manifest)> {
     let bytes = std::fs::read(&args.config).map_err(|error| Failure::io(&args.config, &error))?;
     let config =
         StageConfig::parse(&bytes).map_err(|error| Failure::config(format!("{}: {error}", args.config.display())))?;
@@ -73,7 +74,6 @@ fn stage(args: &StageArgs) -> Result<(String, Manifest)> {
     let stage = plan
         .stage(&config.stage)
         .ok_or_else(|| Failure::config(format!("{}: has no stage \"{}\"", config.plan.uri, config.stage)))?;
-    let device = args.compute.start()?;
     let stop = StopSignal::install()?;
     let output =
         plan.output.as_deref().ok_or_else(|| Failure::config(format!("{}: names no output", config.plan.uri)))?;
@@ -93,7 +93,7 @@ fn stage(args: &StageArgs) -> Result<(String, Manifest)> {
         device,
         stop: &stop,
     };
-    let end = start(&attempt, &mut monitor)?;
+    let end = start(&attempt, &mut monitor).map_err(|failure| workspace.explain(failure))?;
     Ok((workspace.store.uri_of(&stage.manifest_path()), end.manifest().clone()))
 }
 

@@ -1,6 +1,9 @@
 //! What a finished run says: a table of stages, and answers before and after.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use burn_flex::Flex;
 use medtrain_crds::{
@@ -133,12 +136,23 @@ pub fn print(rows: &[Row], as_json: bool) {
     }
 }
 
-/// Prints the answers of two models to each line of `questions`; without `after`, of one.
-pub fn ask(questions: &Path, before: &Path, after: Option<&Path>) -> Result<()> {
-    let text = std::fs::read_to_string(questions).map_err(|error| Failure::io(questions, &error))?;
-    let prompts: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let first = answers(before, &prompts)?;
-    let second = after.map(|after| answers(after, &prompts)).transpose()?;
+/// The lines of a file of questions.
+///
+/// # Errors
+/// 65 when there is none, 66 when it is no text; as [`Failure::io`].
+pub fn questions(file: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(file).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => Failure::data(format!("{}: is no text; save it as UTF-8", file.display())),
+        _ => Failure::io(file, &error),
+    });
+    let text = text.map_err(|failure| failure.at("--questions"))?;
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// Prints the answers of two models to each of `prompts`; without `after`, of one.
+pub fn ask(prompts: &[String], before: &Path, after: Option<&Path>) -> Result<()> {
+    let first = answers(before, prompts)?;
+    let second = after.map(|after| answers(after, prompts)).transpose()?;
     for (index, prompt) in prompts.iter().enumerate() {
         println!("\n{prompt}\n  before: {}", first[index]);
         if let Some(second) = &second {
@@ -148,7 +162,7 @@ pub fn ask(questions: &Path, before: &Path, after: Option<&Path>) -> Result<()> 
     Ok(())
 }
 
-fn answers(model: &Path, prompts: &[&str]) -> Result<Vec<String>> {
+fn answers(model: &Path, prompts: &[String]) -> Result<Vec<String>> {
     const NEW_TOKENS: u32 = 80;
     let tokenizer = Tokenizer::load(model)?;
     let template = ChatTemplate::resolve(None, &tokenizer)?;
@@ -156,7 +170,7 @@ fn answers(model: &Path, prompts: &[&str]) -> Result<Vec<String>> {
         .iter()
         .enumerate()
         .map(|(index, prompt)| {
-            let ids = template.encode_prompt(&tokenizer, &[Message::user(*prompt)], None)?;
+            let ids = template.encode_prompt(&tokenizer, &[Message::user(prompt)], None)?;
             Ok(Request { ids, stream: index as u64 })
         })
         .collect::<Result<Vec<_>>>()?;

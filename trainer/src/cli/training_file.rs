@@ -30,7 +30,13 @@ pub fn load(path: &Path, sets: &[String]) -> Result<(MedicalTraining, Resolved),
         .filter_map(|set| set_override(&mut value, set).err())
         .map(|error| Failure::config(format!("--set {error}")))
         .collect();
-    if refused.is_empty() { resolve::load(&value).map_err(all) } else { Err(refused) }
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    resolve::load(&value).map_err(|errors| {
+        let with_sets = if sets.is_empty() { name.clone() } else { format!("{name} with --set") };
+        errors.into_iter().map(|error| Failure::config(format!("{with_sets}: {error}"))).collect()
+    })
 }
 
 /// The folder that relative paths of a training file start at.
@@ -41,6 +47,7 @@ pub fn folder(path: &Path) -> &Path {
 fn unreadable(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "not found".to_owned(),
+        std::io::ErrorKind::IsADirectory => "is a folder; name the YAML file in it".to_owned(),
         std::io::ErrorKind::InvalidData => "is no text: save it as UTF-8".to_owned(),
         _ => format!("can't be read: {error}"),
     }
@@ -87,7 +94,7 @@ spec:
         assert_eq!(
             errors(&yaml, &[]),
             "t.yaml: stages[0].train.learningRat: unknown field; did you mean \"learningRate\"?\n\
-             t.yaml: stages[0].train.maxSteps: must be a whole number from 1 to 1000000000, found \"many\""
+             t.yaml: stages[0].train.maxSteps: must be a whole number from 1 to 1000000000, found the text \"many\""
         );
     }
 
@@ -97,6 +104,10 @@ spec:
         assert_eq!(
             errors(GOOD, &["stages.rm.train.maxSteps=3"]),
             "--set stages.rm.train.maxSteps: nothing is named \"rm\"; there are: sft"
+        );
+        assert_eq!(
+            errors(GOOD, &["stages.sft.train.maxStps=3"]),
+            "t.yaml with --set: stages[0].train.maxStps: unknown field; did you mean \"maxSteps\"?"
         );
         let missing = Path::new("no/such.yaml");
         assert_eq!(load(missing, &[]).unwrap_err()[0].message, "no/such.yaml: not found");

@@ -112,7 +112,10 @@ impl<'a> Build<'a> {
             }
         }
         if rows == 0 {
-            return Err(Failure::data(format!("{}: no rows: the file is empty", file.uri)));
+            return Err(Failure::data(format!(
+                "{}: no rows: the file is empty; write some, or take it off the list",
+                file.uri
+            )));
         }
         self.footer.files.push((rows, shape));
         Ok(())

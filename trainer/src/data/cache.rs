@@ -113,10 +113,9 @@ impl CacheWriter {
     /// As [`Failure::io`].
     pub fn create(path: &Path) -> Result<Self> {
         let aside = path.with_extension(format!("partial-{}", std::process::id()));
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(|error| Failure::io(dir, &error))?;
-        }
-        let file = File::create(&aside).map_err(|error| Failure::io(&aside, &error))?;
+        let dir = folder(path);
+        fs::create_dir_all(dir).map_err(|error| Failure::io(dir, &error))?;
+        let file = File::create(&aside).map_err(|error| Failure::io(folder(path), &error))?;
         let out = BufWriter::with_capacity(1 << 20, file);
         Ok(Self { path: path.to_owned(), aside, out, offset: 0, records: Vec::new() })
     }
@@ -143,7 +142,7 @@ impl CacheWriter {
         });
         self.offset += 4 * words.len() as u64;
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.out.write_all(&bytes).map_err(|error| Failure::io(&self.aside, &error))
+        self.out.write_all(&bytes).map_err(|error| Failure::io(folder(&self.path), &error))
     }
 
     /// # Errors
@@ -157,7 +156,7 @@ impl CacheWriter {
             writer.out.flush()?;
             fs::rename(&writer.aside, &writer.path)
         };
-        finish(&mut self).map_err(|error| Failure::io(&self.aside, &error))?;
+        finish(&mut self).map_err(|error| Failure::io(folder(&self.path), &error))?;
         Cache::open(&self.path)?
             .ok_or_else(|| Failure::internal(format!("{}: just written, unreadable", self.path.display())))
     }
@@ -168,6 +167,11 @@ impl Drop for CacheWriter {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.aside);
     }
+}
+
+/// Of the folder alone errors can speak: the names in it mean nothing to people.
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
 }
 
 fn trailer(index: &[u8], footer: &[u8]) -> [u8; TRAILER] {

@@ -55,6 +55,11 @@ impl TokenizedDataset {
         self.record(row).longest
     }
 
+    /// Tokens of the row; of a pair, of both sides.
+    pub fn tokens(&self, row: usize) -> u32 {
+        self.record(row).tokens
+    }
+
     pub fn lengths(&self) -> Vec<u32> {
         (0..self.len()).map(|row| self.length(row)).collect()
     }

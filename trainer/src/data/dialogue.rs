@@ -133,7 +133,7 @@ impl Encoded {
 
 fn overlong(tokens: usize, max: usize) -> Failure {
     Failure::data(format!(
-        "the row has {tokens} tokens and maxLength is {max}; raise maxLength, or set overlong to truncate or drop"
+        "the row has {tokens} tokens, train.maxLength is {max}; raise it, or set train.overlong to truncate or drop"
     ))
 }
 

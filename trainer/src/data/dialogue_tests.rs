@@ -117,7 +117,7 @@ fn a_long_row_is_cut_left_out_or_refused_as_asked() {
     assert_eq!(
         with(OverlongPolicy::Error, 40).unwrap_err().message,
         format!(
-            "the row has {length} tokens and maxLength is 40; raise maxLength, or set overlong to truncate or drop"
+            "the row has {length} tokens, train.maxLength is 40; raise it, or set train.overlong to truncate or drop"
         )
     );
 }

@@ -69,6 +69,19 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    const ALL: [Self; 4] = [Self::Overlong, Self::PromptTooLong, Self::NoLossTokens, Self::IdenticalPair];
+
+    /// In words, and what to do, for a name that counts have.
+    pub fn explain(name: &str) -> &str {
+        match Self::ALL.into_iter().find(|reason| reason.name() == name) {
+            Some(Self::Overlong) => "longer than train.maxLength; raise it to keep them",
+            Some(Self::PromptTooLong) => "the prompt alone fills train.maxLength; raise it to keep them",
+            Some(Self::NoLossTokens) => "no token to learn from (no assistant turn, or nothing in it)",
+            Some(Self::IdenticalPair) => "chosen and rejected are the same",
+            None => name,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Overlong => "overlong",

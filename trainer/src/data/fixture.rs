@@ -88,7 +88,7 @@ impl Fixture {
 
     pub(crate) fn write(&self) -> TempDir {
         let dir = tempfile::tempdir().unwrap();
-        self.write_to(dir.path());
+        self.write_files(dir.path());
         dir
     }
 
@@ -96,7 +96,7 @@ impl Fixture {
         Tokenizer::load(self.write().path()).unwrap()
     }
 
-    fn write_to(&self, dir: &Path) {
+    pub(crate) fn write_files(&self, dir: &Path) {
         let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap() + "\n";
         fs::write(dir.join("tokenizer.json"), pretty(&self.tokenizer_json())).unwrap();
         let config = json!({
@@ -179,7 +179,7 @@ fn the_committed_tiny_tokenizer_is_what_this_code_writes() {
     let committed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-tokenizer");
     if std::env::var_os("MEDTRAIN_WRITE_FIXTURES").is_some() {
         fs::create_dir_all(&committed).unwrap();
-        Fixture::chatml().write_to(&committed);
+        Fixture::chatml().write_files(&committed);
     }
     let fresh = Fixture::chatml().write();
     for name in ["tokenizer.json", "tokenizer_config.json"] {

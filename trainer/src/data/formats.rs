@@ -434,7 +434,10 @@ fn parts_text(parts: &[Value], place: &str) -> Result<String> {
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str> {
-    value.as_str().ok_or_else(|| Failure::data(format!("field \"{name}\" is {}, not a string", type_of(value))))
+    value.as_str().ok_or_else(|| {
+        let way_out = if value.is_number() || value.is_boolean() { "; put it in quotes" } else { "" };
+        Failure::data(format!("field \"{name}\" is {}, not a string{way_out}", type_of(value)))
+    })
 }
 
 fn list<'v>(value: &'v Value, name: &str) -> Result<&'v Vec<Value>> {

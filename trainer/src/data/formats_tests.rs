@@ -132,7 +132,7 @@ fn errors_name_the_field_and_what_the_stage_reads_but_never_a_value() {
             "field \"output\" is missing (the file's rows are instruction/output; SFT rows need instruction/output, \
              conversations, messages or prompt/completion)",
         ),
-        (SFT, json!({"instruction": "x", "output": 7}), "field \"output\" is a number, not a string"),
+        (SFT, json!({"instruction": "x", "output": 7}), "field \"output\" is a number, not a string; put it in quotes"),
         (SFT, json!({"instruction": null, "output": "x"}), "field \"instruction\" is null (the file's rows are"),
         (SFT, json!({"messages": "x"}), "field \"messages\" is a string, not a list"),
         (SFT, json!({"messages": []}), "field \"messages\" is empty; a dialogue has at least one turn"),
@@ -140,7 +140,7 @@ fn errors_name_the_field_and_what_the_stage_reads_but_never_a_value() {
         (
             SFT,
             json!({"messages": [{"role": "user", "content": true}]}),
-            "field \"messages[0].content\" is a boolean, not a string",
+            "field \"messages[0].content\" is a boolean, not a string; put it in quotes",
         ),
         (
             SFT,

@@ -122,7 +122,7 @@ pub fn prepare(request: &DataRequest) -> Result<Prepared> {
     let report = |files: Vec<(usize, FileReport)>, counts: &Counts, data: &TokenizedDataset| DataReport {
         files: files.into_iter().map(|(_, file)| file).collect(),
         ignored_columns: footer.ignored_columns.clone(),
-        notes: request.tokenizer.notes().to_vec(),
+        notes: request.tokenizer.notes(request.kind),
         ..summary(counts, data)
     };
     let train_report = report(train_files, &footer.train, &train);
@@ -146,7 +146,7 @@ fn check_template(request: &DataRequest) -> Result<()> {
 fn nothing_left(side: &str, counts: &Counts, eval_fraction: f64) -> Failure {
     let rows = counts.rows;
     let why = match counts.drops() {
-        drops if !drops.is_empty() => format!("left out: {drops}; raise maxLength, or look at the rows"),
+        drops if !drops.is_empty() => drops,
         _ if eval_fraction > 0.0 => format!("evalFraction {eval_fraction} and the weights leave none"),
         _ => "the weights leave none".to_owned(),
     };

@@ -282,7 +282,7 @@ fn long_rows_are_counted_by_what_became_of_them() {
 fn bad_data_is_told_with_file_and_line_and_leaves_no_cache() {
     let good = alpaca(600);
     let cases = [
-        (String::new(), "data/a.jsonl: no rows: the file is empty"),
+        (String::new(), "data/a.jsonl: no rows: the file is empty; write some, or take it off the list"),
         (
             good.clone() + "{\"messages\": []}\n",
             "data/a.jsonl: line 601: field \"instruction\" is missing (the file's rows are instruction/output",
@@ -291,7 +291,7 @@ fn bad_data_is_told_with_file_and_line_and_leaves_no_cache() {
         ("{\"who\": \"Jane\"}\n".into(), "data/a.jsonl: line 1: no known fields (SFT rows need"),
         (
             "{\"messages\": [{\"role\": \"user\", \"content\": \"Jane\"}]}\n".into(),
-            "dataset.train: none of the 1 rows can be used (left out: 1 noLossTokens",
+            "dataset.train: none of the 1 rows can be used (1: no token to learn from (no assistant turn, or nothing in it))",
         ),
     ];
     for (text, wanted) in cases {
@@ -308,7 +308,10 @@ fn bad_data_is_told_with_file_and_line_and_leaves_no_cache() {
 fn the_first_bad_row_is_the_one_told() {
     let bad = alpaca(3) + "{\"instruction\": 1, \"output\": \"a\"}\n{\"instruction\": \n" + &alpaca(2);
     let failure = Case::new(StageKind::SFT, "a.jsonl", &bad).failure();
-    assert_eq!(failure.message, "data/a.jsonl: line 4: field \"instruction\" is a number, not a string");
+    assert_eq!(
+        failure.message,
+        "data/a.jsonl: line 4: field \"instruction\" is a number, not a string; put it in quotes"
+    );
 }
 
 #[test]

@@ -238,10 +238,11 @@ impl RawRow {
                 let column = error.column() as u64 + if error.line() == 1 { self.column - 1 } else { 0 };
                 let text = error.to_string();
                 let what = match error.classify() {
-                    // Messages of the parser itself hold no text of the row; those of type conversions might.
-                    serde_json::error::Category::Syntax | serde_json::error::Category::Eof => {
-                        text.rsplit_once(" at line ").map_or("", |(what, _)| what)
+                    serde_json::error::Category::Eof => {
+                        "the line ends inside the row; a row is one JSON object on one line"
                     }
+                    // Messages of the parser itself hold no text of the row; those of type conversions might.
+                    serde_json::error::Category::Syntax => text.rsplit_once(" at line ").map_or("", |(what, _)| what),
                     _ => "a value that JSON does not allow",
                 };
                 Err(Failure::data(format!("{name}: line {line}, column {column}: malformed JSON: {what}")))

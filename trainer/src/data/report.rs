@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use medtrain_crds::contract::SplitCounts;
 use serde::{Deserialize, Serialize};
 
 use crate::data::example::DropReason;
@@ -39,6 +40,20 @@ pub struct DataReport {
     pub notes: Vec<String>,
 }
 
+impl DataReport {
+    /// What the manifest keeps of it.
+    pub fn counts(&self) -> SplitCounts {
+        SplitCounts {
+            rows: self.rows,
+            examples: self.examples,
+            tokens: self.tokens,
+            target_tokens: self.loss_tokens,
+            truncated: self.truncated,
+            dropped: self.dropped.clone(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileReport {
@@ -68,9 +83,10 @@ impl Counts {
         }
     }
 
-    /// `10 overlong, 2 noLossTokens`.
+    /// `10: chosen and rejected are the same`, one after another.
     pub fn drops(&self) -> String {
-        self.dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
+        let each = self.dropped.iter().map(|(reason, count)| format!("{count}: {}", DropReason::explain(reason)));
+        each.collect::<Vec<_>>().join("; ")
     }
 }
 

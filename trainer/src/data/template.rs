@@ -37,6 +37,7 @@ pub struct ChatTemplate {
     marks_generation: bool,
     /// Text of the special token that ends an assistant's turn.
     turn_end: Option<String>,
+    turn_end_id: Option<u32>,
     stop_ids: Vec<u32>,
 }
 
@@ -69,8 +70,8 @@ impl ChatTemplate {
                         .filter(|(score, _)| *score > 0.6);
                     let hint = near.map_or(String::new(), |(_, near)| format!("did you mean \"{near}\"? "));
                     Err(Failure::config(format!(
-                        "chatTemplate: no built-in template is named \"{name}\"; {hint}Give one of {}, or a template's \
-                         text",
+                        "chatTemplate: no built-in template is named \"{name}\"; {hint}known are {}; a template's text \
+                         is possible too",
                         names()
                     )))
                 }
@@ -96,6 +97,7 @@ impl ChatTemplate {
             eos: text(tokenizer.eos()),
             marks_generation,
             turn_end: None,
+            turn_end_id: None,
             stop_ids: tokenizer.eos_ids().to_vec(),
         };
         let probe = template.render(&[Message::user("a"), Message::assistant("b")], None, false);
@@ -104,6 +106,7 @@ impl ChatTemplate {
             let end = tokenizer.special_tokens().iter().filter(|(text, _)| ends.ends_with(text.as_str()));
             if let Some((text, id)) = end.max_by_key(|(text, _)| text.len()) {
                 template.turn_end = Some(text.clone());
+                template.turn_end_id = Some(*id);
                 if !template.stop_ids.contains(id) {
                     template.stop_ids.push(*id);
                 }
@@ -120,6 +123,11 @@ impl ChatTemplate {
     /// The text, as it belongs into the outputs' `chat_template.jinja`.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The special token that ends an assistant's turn, if one does.
+    pub fn turn_end_id(&self) -> Option<u32> {
+        self.turn_end_id
     }
 
     /// What ends a generation under this template: the tokenizer's EOS ids and the token that ends a turn.

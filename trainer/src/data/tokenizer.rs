@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::Path;
 
+use medtrain_crds::stage::StageKind;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokenizers::tokenizer::PostProcessor;
@@ -48,7 +50,8 @@ pub struct Tokenizer {
     chat_template: Option<String>,
     vocab_size: usize,
     digest: String,
-    notes: Vec<String>,
+    pad_note: Option<String>,
+    separator_note: Option<String>,
 }
 
 impl Tokenizer {
@@ -67,10 +70,18 @@ impl Tokenizer {
                     path.display()
                 )));
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Failure::input(format!(
+                    "{}: not found; a model directory needs its tokenizer beside the weights",
+                    path.display()
+                )));
+            }
             read => read.map_err(|error| Failure::io(&path, &error))?,
         };
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
-            .map_err(|error| Failure::input(format!("{}: not a tokenizer: {error}", path.display())))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| {
+            let what = "the file is damaged or of another kind: take the model's own";
+            Failure::input(format!("{}: not a tokenizer ({error}); {what}", path.display()))
+        })?;
         let post_processor = inner.get_post_processor().cloned();
         inner.with_post_processor(None::<PostProcessorWrapper>).with_padding(None);
         inner.with_truncation(None).map_err(|error| Failure::internal(format!("{}: {error}", path.display())))?;
@@ -116,7 +127,8 @@ impl Tokenizer {
             chat_template,
             vocab_size,
             digest: String::new(),
-            notes: Vec::new(),
+            pad_note: None,
+            separator_note: None,
         };
         tokenizer.adds_bos = bos.is_some() && tokenizer.encode("", true)?.first().copied() == bos;
         tokenizer.choose_pad();
@@ -137,11 +149,11 @@ impl Tokenizer {
             .find_map(|text| Some((*text, self.inner.token_to_id(text)?)).filter(|(_, id)| Some(*id) != self.eos));
         match found {
             Some((text, id)) => {
-                self.notes.push(format!("pad_token {why}: the existing token {text} (id {id}) pads instead"));
+                self.pad_note = Some(format!("pad_token {why}: the existing token {text} (id {id}) pads instead"));
                 self.pad = Some(id);
             }
             None => {
-                self.notes.push(format!("pad_token {why} and the vocabulary has no other token for it: eos pads"));
+                self.pad_note = Some(format!("pad_token {why} and the vocabulary has no other token for it: eos pads"));
                 self.pad = self.eos;
             }
         }
@@ -154,7 +166,7 @@ impl Tokenizer {
             return;
         }
         if let Some((text, id)) = DOCUMENT_ENDS.iter().find_map(|text| Some((*text, self.inner.token_to_id(text)?))) {
-            self.notes.push(format!("documents are separated by {text} (id {id})"));
+            self.separator_note = Some(format!("documents are separated by {text} (id {id})"));
             self.separator = Some(id);
         }
     }
@@ -246,9 +258,25 @@ impl Tokenizer {
         &self.digest
     }
 
-    /// Choices made in memory that differ from the model's files, for logs and reports.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    /// Choices made in memory that differ from the model's files and matter to stages of `kind`.
+    pub fn notes(&self, kind: StageKind) -> Vec<String> {
+        let separator = self.separator_note.as_ref().filter(|_| kind == StageKind::PT);
+        self.pad_note.iter().chain(separator).cloned().collect()
+    }
+
+    /// Whether a model with this many embeddings knows every token; more embeddings than tokens are common.
+    ///
+    /// # Errors
+    /// 65 when it doesn't.
+    pub fn check_fits(&self, embeddings: usize) -> Result<()> {
+        if self.vocab_size <= embeddings {
+            return Ok(());
+        }
+        Err(Failure::input(format!(
+            "the tokenizer has {} tokens, the model only {embeddings} embeddings; they belong to different models: put \
+             the model's own tokenizer files beside its weights",
+            self.vocab_size
+        )))
     }
 }
 
@@ -318,7 +346,7 @@ mod tests {
         let tokenizer = Tokenizer::load(dir.path()).unwrap();
         assert_eq!(tokenizer.pad(), tokenizer.id("<|endoftext|>"));
         assert_eq!(
-            tokenizer.notes()[0],
+            tokenizer.notes(StageKind::SFT)[0],
             "pad_token is also eos_token: the existing token <|endoftext|> (id 0) pads instead"
         );
     }
@@ -328,7 +356,7 @@ mod tests {
         let dir = Fixture::chatml().pad("<|endoftext|>").write();
         let tokenizer = Tokenizer::load(dir.path()).unwrap();
         assert_eq!(tokenizer.pad(), Some(0));
-        assert!(tokenizer.notes().iter().all(|note| !note.contains("pad_token")));
+        assert!(tokenizer.notes(StageKind::PT).iter().all(|note| !note.contains("pad_token")));
     }
 
     #[test]
@@ -336,6 +364,8 @@ mod tests {
         let chat = tiny_tokenizer();
         assert_eq!(chat.eos(), chat.id("<|im_end|>"));
         assert_eq!(chat.document_separator(), chat.id("<|endoftext|>"));
+        let says_so = |kind| chat.notes(kind).contains(&"documents are separated by <|endoftext|> (id 0)".to_owned());
+        assert!(says_so(StageKind::PT) && !says_so(StageKind::SFT));
         let base = Tokenizer::load(Fixture::with_bos().write().path()).unwrap();
         assert_eq!(base.document_separator(), base.eos());
     }

@@ -108,19 +108,7 @@ impl Stream {
     pub fn fill_kaiming_uniform(&self, out: &mut [f32], first: u64, fan_in: usize, slope: f64) {
         let bound = (6.0 / ((1.0 + slope * slope) * fan_in.max(1) as f64)).sqrt() as f32;
         self.fill_uniform(out, first, -bound, bound);
-    }
-
-    /// Fills `out` with elements `first..` of an inverted-dropout mask: 0 with probability `rate`, else 1/(1 − rate).
-    ///
-    /// `rate` is in [0, 1); chunks filled by different threads make the same mask as one.
-    pub fn fill_dropout_mask(&self, out: &mut [f32], first: u64, rate: f64) {
-        let (rate, keep) = (rate as f32, (1.0 / (1.0 - rate)) as f32);
-        for (element, value) in (first..).zip(out) {
-            let unit = unit_f32(self.block(element / 4)[(element % 4) as usize]);
-            *value = if unit < rate { 0.0 } else { keep };
-        }
-    }
-}
+    }}
 
 /// The upper 53 bits as a number in [0, 1).
 fn unit_f64(bits: u64) -> f64 {
@@ -253,7 +241,6 @@ mod tests {
         let fills: [Fill; 3] = [
             |s, out, first| s.fill_normal(out, first, 0.0, 1.0),
             |s, out, first| s.fill_uniform(out, first, -1.0, 1.0),
-            |s, out, first| s.fill_dropout_mask(out, first, 0.3),
         ];
         for fill in fills {
             let (mut whole, mut parts) = (vec![0.0; 100], vec![0.0; 100]);
@@ -271,17 +258,6 @@ mod tests {
         Stream::new(42, Purpose::Init, 1).fill_kaiming_uniform(&mut values, 0, 64, 5.0_f64.sqrt());
         let largest = values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
         assert!(largest <= 0.125 && largest > 0.124, "{largest}");
-    }
-
-    #[test]
-    fn dropout_keeps_the_expectation_and_rate_zero_keeps_all() {
-        let stream = Stream::new(42, Purpose::Dropout, 0);
-        let mut mask = vec![0.0; 40_000];
-        stream.fill_dropout_mask(&mut mask, 0, 0.05);
-        let mean = mask.iter().map(|m| f64::from(*m)).sum::<f64>() / mask.len() as f64;
-        assert!((mean - 1.0).abs() < 0.005, "{mean}");
-        stream.fill_dropout_mask(&mut mask, 0, 0.0);
-        assert!(mask.iter().all(|m| *m == 1.0));
     }
 
     #[test]

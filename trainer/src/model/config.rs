@@ -90,7 +90,7 @@ impl ModelConfig {
                 "num_attention_heads ({num_attention_heads}) is no multiple of num_key_value_heads ({num_key_value_heads})"
             )));
         }
-        if head_dim % 2 != 0 {
+        if head_dim < 2 || head_dim % 2 != 0 {
             return Err(Failure::input(format!("head_dim is {head_dim}; rotary embedding needs an even number")));
         }
         match raw.get("hidden_act").and_then(Value::as_str) {
@@ -122,6 +122,12 @@ impl ModelConfig {
             qk_norm: family.qk_norm,
             raw,
         })
+    }
+
+    /// Whether the checkpoint is a reward model's, without an output head.
+    pub fn is_sequence_classifier(&self) -> bool {
+        let architecture = self.raw.get("architectures").and_then(|list| list.get(0)).and_then(Value::as_str);
+        architecture.is_some_and(|name| name.ends_with("ForSequenceClassification"))
     }
 
     /// Number of weights.

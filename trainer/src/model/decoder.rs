@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     adapter::{Adapter, Projection},
-    failure::Result,
+    failure::{Failure, Result},
     ops::{AttentionShape, LmBackend, RopeTable, Segments},
 };
 
@@ -53,6 +53,9 @@ impl<B: LmBackend> Shell<B> {
     }
 }
 
+/// Gives a checkpoint's tensor by name and shape, as flat f32 values; `None` if there is no such tensor.
+pub type ReadTensor<'a, B> = dyn FnMut(&str, &[usize]) -> Result<Option<Tensor<B, 1>>> + 'a;
+
 /// How a training pass runs.
 #[derive(Clone, Debug, Default)]
 pub struct Pass {
@@ -75,26 +78,21 @@ impl<B: LmBackend> Decoder<B> {
         config: Arc<ModelConfig>,
         max_positions: usize,
         device: &B::Device,
-        read: &mut dyn FnMut(&str, &[usize]) -> Result<Option<Tensor<B, 1>>>,
+        read: &mut ReadTensor<B>,
     ) -> Result<Self> {
-        let mut required = |name: &str, shape: &[usize]| -> Result<Tensor<B, 1>> {
-            read(name, shape)?.ok_or_else(|| {
-                crate::failure::Failure::input(format!(
-                    "tensor \"{name}\" is missing from the model's safetensors; the download is incomplete or the \
-                     config.json belongs to another model"
-                ))
-            })
-        };
         let embedding_shape = [config.vocab_size, config.hidden_size];
-        let embed_tokens = B::freeze(required("model.embed_tokens.weight", &embedding_shape)?.reshape(embedding_shape));
+        let embed_tokens =
+            B::freeze(required(read, "model.embed_tokens.weight", &embedding_shape)?.reshape(embedding_shape));
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         for index in 0..config.num_hidden_layers {
-            layers.push(build_layer(&config, index, &mut required)?);
+            layers.push(build_layer(&config, index, read)?);
         }
-        let norm = required("model.norm.weight", &[config.hidden_size])?;
+        let norm = required(read, "model.norm.weight", &[config.hidden_size])?;
         let lm_head = match config.tie_word_embeddings {
             true => None,
-            false => read("lm_head.weight", &embedding_shape)?.map(|head| B::freeze(head.reshape(embedding_shape))),
+            // A reward model has none.
+            false if config.is_sequence_classifier() => None,
+            false => Some(B::freeze(required(read, "lm_head.weight", &embedding_shape)?.reshape(embedding_shape))),
         };
         let rope = rope::table(&config, max_positions);
         Ok(Self { config, embed_tokens, layers, norm, lm_head, rope, device: device.clone() })
@@ -346,25 +344,30 @@ impl<B: LmBackend> Decoder<B> {
     }
 }
 
-fn build_layer<B: LmBackend>(
-    config: &ModelConfig,
-    index: usize,
-    required: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor<B, 1>>,
-) -> Result<Layer<B>> {
+fn required<B: LmBackend>(read: &mut ReadTensor<B>, name: &str, shape: &[usize]) -> Result<Tensor<B, 1>> {
+    read(name, shape)?.ok_or_else(|| {
+        Failure::input(format!(
+            "tensor \"{name}\" is missing from the model's safetensors; the download is incomplete or the config.json \
+             belongs to another model"
+        ))
+    })
+}
+
+fn build_layer<B: LmBackend>(config: &ModelConfig, index: usize, read: &mut ReadTensor<B>) -> Result<Layer<B>> {
     let mut projections = Vec::with_capacity(Projection::ALL.len());
     for projection in Projection::ALL {
         let shape = projection.shape(config);
         let path = projection.path(index);
-        let weight = B::freeze(required(&format!("{path}.weight"), &shape)?.reshape(shape));
+        let weight = B::freeze(required(read, &format!("{path}.weight"), &shape)?.reshape(shape));
         let biased = match projection {
             Projection::Q | Projection::K | Projection::V => config.qkv_bias,
             Projection::O => config.o_bias,
             Projection::Gate | Projection::Up | Projection::Down => config.mlp_bias,
         };
-        let bias = if biased { Some(required(&format!("{path}.bias"), &shape[..1])?) } else { None };
+        let bias = if biased { Some(required(read, &format!("{path}.bias"), &shape[..1])?) } else { None };
         projections.push(Linear { weight, bias });
     }
-    let mut norm = |name: &str, size: usize| required(&format!("model.layers.{index}.{name}.weight"), &[size]);
+    let mut norm = |name: &str, size: usize| required(read, &format!("model.layers.{index}.{name}.weight"), &[size]);
     let input_layernorm = norm("input_layernorm", config.hidden_size)?;
     let post_attention_layernorm = norm("post_attention_layernorm", config.hidden_size)?;
     let (mut q_norm, mut k_norm) = (None, None);

@@ -55,11 +55,9 @@ impl Case {
         let mut start = 0;
         let mut found = (Vec::new(), Vec::new());
         for (row, labels) in self.rows.iter().zip(&self.labels) {
-            for position in 1..row.len() {
-                if labels[position] >= 0 {
-                    found.0.push(start + position - 1);
-                    found.1.push(labels[position] as u32);
-                }
+            for (position, &label) in labels.iter().enumerate().skip(1).filter(|(_, label)| **label >= 0) {
+                found.0.push(start + position - 1);
+                found.1.push(label as u32);
             }
             start += row.len();
         }

@@ -43,25 +43,6 @@ pub fn warmup_steps(total: u64, args: &TrainArgs) -> u64 {
     if args.warmup_steps > 0 { args.warmup_steps.into() } else { (args.warmup_ratio * total as f64).ceil() as u64 }
 }
 
-/// Optimiser steps of one pass over `rows`: `⌈⌈rows/batch⌉/accumulation⌉`.
-///
-/// A last accumulation window that is not full is a step of its own, as in transformers since 4.46; older versions
-/// dropped it from the count and, with it, its rows from the last epoch.
-pub fn steps_per_epoch(rows: u64, args: &TrainArgs) -> u64 {
-    rows.div_ceil(u64::from(args.per_device_train_batch_size).max(1))
-        .div_ceil(u64::from(args.gradient_accumulation_steps).max(1))
-}
-
-/// Optimiser steps of a stage over `rows` rows or blocks: `maxSteps`, else `⌈numTrainEpochs·steps_per_epoch⌉`
-/// (transformers `Trainer.set_initial_training_values`). 0 if there are no rows.
-pub fn total_steps(rows: u64, args: &TrainArgs) -> u64 {
-    match args.max_steps {
-        _ if rows == 0 => 0,
-        Some(steps) => steps.into(),
-        None => (args.num_train_epochs * steps_per_epoch(rows, args) as f64).ceil() as u64,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use medtrain_crds::stage::{IntervalStrategy, OverlongPolicy};
@@ -174,21 +155,5 @@ mod tests {
         assert_eq!(warmup_steps(100, &TrainArgs { warmup_ratio: 0.05, ..args() }), 5);
         assert_eq!(warmup_steps(101, &TrainArgs { warmup_ratio: 0.05, warmup_steps: 3, ..args() }), 3);
         assert_eq!(warmup_steps(101, &args()), 0);
-    }
-
-    #[test]
-    fn a_partial_batch_and_a_partial_window_are_steps_too() {
-        let args = TrainArgs { gradient_accumulation_steps: 3, ..args() };
-        assert_eq!(steps_per_epoch(12, &args), 1);
-        assert_eq!(steps_per_epoch(13, &args), 2, "4 batches: 3 and 1");
-        assert_eq!(steps_per_epoch(1, &args), 1);
-    }
-
-    #[test]
-    fn total_steps_take_fractions_of_an_epoch_and_max_steps_first() {
-        assert_eq!(total_steps(40, &TrainArgs { num_train_epochs: 2.5, ..args() }), 25);
-        assert_eq!(total_steps(40, &TrainArgs { num_train_epochs: 0.01, ..args() }), 1);
-        assert_eq!(total_steps(40, &TrainArgs { max_steps: Some(7), ..args() }), 7);
-        assert_eq!(total_steps(0, &TrainArgs { max_steps: Some(7), ..args() }), 0);
     }
 }

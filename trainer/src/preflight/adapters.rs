@@ -6,7 +6,7 @@ use medtrain_crds::contract::Digest;
 use medtrain_crds::stage::LoraArgs;
 
 use super::Workspace;
-use super::origins::{External, Origin};
+use super::origins::External;
 use crate::adapter::Projection;
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
@@ -30,11 +30,11 @@ pub(super) enum BaseName {
 pub(super) fn check(
     ws: &Workspace,
     adapter: &External,
-    base: (&External, &Origin),
+    base: (&External, &ModelConfig),
     lora: &LoraArgs,
     place: &str,
 ) -> Result<Option<String>> {
-    let (model, origin) = base;
+    let (model, model_config) = base;
     let at = |failure: Failure| failure.at(format!("{place}.inputs.adapter"));
     if !peft::is_adapter(&adapter.dir) {
         return Err(at(Failure::config(format!(
@@ -44,7 +44,7 @@ pub(super) fn check(
         ))));
     }
     let (config, tensors) = peft::load_adapter(&adapter.dir).map_err(at)?;
-    check_shapes(&config, &tensors, &origin.config, adapter).map_err(at)?;
+    check_shapes(&config, &tensors, model_config, adapter).map_err(at)?;
     let named = base_name(ws, adapter, &config, model).map_err(at)?;
     if let BaseName::Other(name) = named {
         return Err(at(Failure::input(format!(
@@ -88,8 +88,10 @@ fn check_shapes(
     model: &ModelConfig,
     adapter: &External,
 ) -> Result<()> {
-    let other =
-        |what: String| Failure::input(format!("{}: {what}; the adapter was trained over another model", adapter.uri));
+    let other = |what: String| {
+        let way_out = "name that model as the policy, or drop the adapter";
+        Failure::input(format!("{}: was trained over another model: {what}; {way_out}", adapter.uri))
+    };
     let mut known = std::collections::BTreeMap::new();
     for layer in 0..model.num_hidden_layers {
         for projection in Projection::ALL {

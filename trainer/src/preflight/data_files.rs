@@ -139,8 +139,7 @@ fn find_local(prefix: &str, root: &Path, text: &str) -> Result<Vec<Found>> {
         }
         paths
     } else {
-        let from = if root.as_os_str().is_empty() { String::new() } else { starts_at(root) };
-        return Err(Failure::input(format!("{text}: not found{from}")));
+        return Err(Failure::input(format!("{text}: not found{}", starts_at(text, root))));
     };
     let mut found: Vec<Found> = paths
         .into_iter()
@@ -236,12 +235,16 @@ fn is_data(name: &str) -> bool {
 }
 
 fn no_match(entry: &str, root: &Path) -> Failure {
-    let from = if root.as_os_str().is_empty() { String::new() } else { starts_at(root) };
-    Failure::input(format!("{entry}: no file matches{from}"))
+    Failure::input(format!("{entry}: no file matches{}", starts_at(entry, root)))
 }
 
-fn starts_at(root: &Path) -> String {
-    format!("; paths start at the folder of the YAML file, {}", root.display())
+/// Where a relative path was looked for.
+fn starts_at(entry: &str, root: &Path) -> String {
+    match root.to_str() {
+        _ if entry.contains("://") || Path::new(entry).is_absolute() => String::new(),
+        Some("") => "; paths start at the folder of the YAML file".to_owned(),
+        _ => format!("; paths start at the folder of the YAML file, {}", root.display()),
+    }
 }
 
 fn no_glob(entry: &str, error: &glob::PatternError) -> Failure {
@@ -251,3 +254,7 @@ fn no_glob(entry: &str, error: &glob::PatternError) -> Failure {
 fn no_format(entry: &str) -> Failure {
     Failure::input(format!("{entry}: the folder holds no data; looked for {} (also with .gz)", FORMATS.join(", ")))
 }
+
+#[cfg(test)]
+#[path = "data_files_tests.rs"]
+mod tests;

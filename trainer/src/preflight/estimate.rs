@@ -4,55 +4,54 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use medtrain_crds::contract::{DataCounts, Manifest};
 use medtrain_crds::resolve::{PlannedStage, Resolved, ResolvedStage, Role, Source, locator};
-use medtrain_crds::stage::{Dtype, PpoArgs, StageKind, Tuning};
+use medtrain_crds::stage::{Dtype, PpoArgs, Tuning};
 
-use super::forecast::split_counts;
 use super::memory::{self, Shape};
-use super::origins::Origin;
+use super::origins::Facts;
 use super::{Forecast, PpoSteps, Units};
-use crate::data::Prepared;
+use crate::data::{Prepared, example::DropReason};
 use crate::device;
+use crate::model::ModelConfig;
 
 /// A stage that will run over `data`.
 pub(super) fn estimate(
     resolved: &Resolved,
     stage: &ResolvedStage,
     planned: &PlannedStage,
-    origin: &Origin,
+    model: &Facts,
     data: &Prepared,
 ) -> Forecast {
     let (train, seed) = (&stage.train, planned.seed);
-    let lengths = data.train.lengths();
+    let tokens = |row| u64::from(data.train.tokens(row));
     let (steps, rollouts, epochs, units, batch_tokens) = match &stage.ppo {
         Some(ppo) => {
             let steps = PpoSteps::new(data.train.len(), train, ppo);
             let episodes = steps.rollouts * steps.batch;
             let epochs = episodes as f64 / data.train.len().max(1) as f64;
             let at_once = train.per_device_train_batch_size.min(ppo.mini_batch_size);
-            let tokens = largest(lengths.iter().map(|&length| u64::from(length)).collect(), at_once);
+            let tokens = largest((0..data.train.len()).map(tokens).collect(), at_once);
             (steps.total_steps(), Some(steps.rollouts), epochs, data.train.len(), tokens)
         }
         None => {
             let units = Units::new(stage.kind, &data.train, train, seed);
             let steps = units.total_steps();
-            let sides = if stage.kind == StageKind::RM { 2 } else { 1 };
-            let tokens = |unit| units.rows(unit).map(|row| sides * u64::from(lengths[row])).sum();
-            let tokens = largest((0..units.len()).map(tokens).collect(), train.per_device_train_batch_size);
+            let of_unit = |unit| units.rows(unit).map(tokens).sum();
+            let tokens = largest((0..units.len()).map(of_unit).collect(), train.per_device_train_batch_size);
             (steps, None, units.epoch(steps), units.len(), tokens)
         }
     };
     let memory = memory::estimate(&Shape {
         kind: stage.kind,
-        config: &origin.config,
+        config: &model.config,
         tuning: &stage.tuning,
         train,
         ppo: stage.ppo.as_ref(),
         batch_tokens,
         longest: data.train_report.max_len.into(),
-        other_models: other_models(resolved, stage, origin),
-        file: origin.file,
+        other_models: other_models(resolved, stage, &model.config),
+        file: model.file,
         saved_weight: match train.save_dtype {
-            None => origin.weight,
+            None => model.weight,
             Some(Dtype::Float32) => 4,
             Some(Dtype::Bfloat16 | Dtype::Float16) => 2,
         },
@@ -67,7 +66,7 @@ pub(super) fn estimate(
         rollouts,
         epochs: Some(epochs),
         units: Some(units as u64),
-        data: DataCounts { train: split_counts(&data.train_report), eval: split_counts(&data.eval_report) },
+        data: DataCounts { train: data.train_report.counts(), eval: data.eval_report.counts() },
         ignored_columns: data.train_report.ignored_columns.clone(),
         longest: Some(data.train_report.max_len),
         memory: Some(memory),
@@ -76,15 +75,13 @@ pub(super) fn estimate(
 }
 
 /// What was seen on the way that is no error but should be known.
-pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, origin: &Origin, data: &Prepared) -> Vec<String> {
+pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, data: &Prepared) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
-    for note in origin.tokenizer.notes() {
-        warn(note.clone());
-    }
     for (side, report) in [("train", &data.train_report), ("eval", &data.eval_report)] {
         for (reason, count) in &report.dropped {
-            warn(format!("dataset.{side}: {count} of {} rows left out: {reason}", report.rows));
+            let why = DropReason::explain(reason);
+            warn(format!("dataset.{side}: {count} of {} rows left out: {why}", report.rows));
         }
         if report.truncated > 0 {
             warn(format!("dataset.{side}: {} of {} rows cut to maxLength", report.truncated, report.rows));
@@ -107,7 +104,7 @@ pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, origin: &Orig
     }
     if let (Some(false), Some(memory), Some(limit)) = (forecast.fits, forecast.memory, device::memory::limit()) {
         warn(format!(
-            "about {} MiB of memory at the peak, but only {} MiB are there; make perDeviceTrainBatchSize smaller or \
+            "train: about {} MiB of memory at the peak, but only {} MiB are there; make perDeviceTrainBatchSize smaller or \
              set gradientCheckpointing: true",
             memory.total >> 20,
             limit >> 20
@@ -152,8 +149,8 @@ fn largest(mut tokens: Vec<u64>, count: u32) -> u64 {
 }
 
 /// Weights of PPO's reference and reward model where they are not the policy's own.
-fn other_models(resolved: &Resolved, stage: &ResolvedStage, origin: &Origin) -> u64 {
-    let one = origin.config.parameter_count() as u64;
+fn other_models(resolved: &Resolved, stage: &ResolvedStage, config: &ModelConfig) -> u64 {
+    let one = config.parameter_count() as u64;
     let Some(policy) = stage.inputs.get(&Role::Policy) else { return 0 };
     let reference = stage.inputs.get(&Role::Reference).is_some_and(|reference| reference != policy);
     let shares = |source: &Source| match source {

@@ -4,14 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use medtrain_crds::contract::{DataCounts, PlanRef, Pointer, SplitCounts, StageKey, layout};
-use medtrain_crds::resolve::{Plan, Role};
+use medtrain_crds::contract::{DataCounts, PlanRef, Pointer, StageKey, layout};
+use medtrain_crds::resolve::{Plan, PlannedInput, Role};
 use medtrain_crds::stage::StageKind;
 use serde::Serialize;
 
 use super::{MemoryEstimate, Workspace};
 use crate::artifact::write_pointer;
-use crate::data::DataReport;
 use crate::failure::{Failure, Result};
 
 /// A training that can start.
@@ -20,6 +19,8 @@ pub struct Preflight {
     pub plan: Plan,
     pub stages: Vec<Forecast>,
     pub warnings: Vec<String>,
+    /// Choices made where the model's files leave one open (pad, separator), each once.
+    pub notes: Vec<String>,
 }
 
 /// One stage, before it runs.
@@ -61,16 +62,44 @@ pub struct Forecast {
 }
 
 impl Preflight {
+    /// The plan as another process can read it: paths are absolute, the output is named. The keys are the same.
+    ///
+    /// # Errors
+    /// 70 without a current directory to start at.
+    pub fn stored_plan(&self, ws: &Workspace) -> Result<Plan> {
+        let anchor = |uri: &mut String| -> Result<()> {
+            if !uri.contains("://") {
+                let path = ws.base.join(&*uri);
+                let path = std::path::absolute(&path).map_err(|error| Failure::io(&path, &error))?;
+                *uri = path.display().to_string();
+            }
+            Ok(())
+        };
+        let mut plan = self.plan.clone();
+        plan.output = Some(ws.store.uri().to_owned());
+        for stage in &mut plan.stages {
+            for file in stage.dataset.train.iter_mut().chain(&mut stage.dataset.eval) {
+                anchor(&mut file.uri)?;
+            }
+            for input in stage.inputs.values_mut() {
+                match input {
+                    PlannedInput::External { uri, .. } | PlannedInput::Random { tokenizer: uri, .. } => anchor(uri)?,
+                    PlannedInput::Stage { .. } => {}
+                }
+            }
+        }
+        Ok(plan)
+    }
+
     /// Writes the plan and the pointers of its stages to the store, so that stages find the one and a garbage collection
     /// counts the others.
     ///
     /// # Errors
-    /// As [`crate::artifact::Store::create`].
+    /// As [`crate::artifact::Store::create`] and [`Self::stored_plan`].
     pub fn write(&self, ws: &Workspace) -> Result<PlanRef> {
-        let json = self.plan.to_json();
-        let sha256 = self.plan.digest();
-        let path = layout::plan_path(&sha256);
-        ws.store.create(&path, json)?;
+        let plan = self.stored_plan(ws)?;
+        let (path, sha256) = (plan.path(), plan.digest());
+        ws.store.create(&path, plan.to_json())?;
         for stage in &self.plan.stages {
             let pointer = layout::pointer_path(&self.plan.namespace, &self.plan.training, &stage.name);
             write_pointer(&ws.store, &pointer, &Pointer::new(stage.kind, stage.key.clone()))?;
@@ -85,17 +114,5 @@ impl Preflight {
             .iter()
             .find(|stage| stage.name == name)
             .ok_or_else(|| Failure::config(format!("there is no stage \"{name}\" in the plan")))
-    }
-}
-
-/// A report's counts as the contract has them.
-pub(super) fn split_counts(report: &DataReport) -> SplitCounts {
-    SplitCounts {
-        rows: report.rows,
-        examples: report.examples,
-        tokens: report.tokens,
-        target_tokens: report.loss_tokens,
-        truncated: report.truncated,
-        dropped: report.dropped.clone(),
     }
 }

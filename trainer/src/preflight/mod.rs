@@ -26,3 +26,8 @@ pub use memory::MemoryEstimate;
 pub use survey::{preflight, preflight_stage};
 pub use units::{PpoSteps, Units};
 pub use workspace::Workspace;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

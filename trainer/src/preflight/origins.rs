@@ -16,7 +16,7 @@ use crate::adapter::Projection;
 use crate::data::Tokenizer;
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
-use crate::weights::{Dtype, ModelFiles, peft};
+use crate::weights::{ModelFiles, peft};
 
 /// A model or an adapter that no stage of the training makes.
 pub(super) struct External {
@@ -27,8 +27,14 @@ pub(super) struct External {
 
 /// A model that stages are trained over.
 pub(super) struct Origin {
-    pub config: ModelConfig,
     pub tokenizer: Tokenizer,
+    /// `None` if something is wrong with it; data can be looked at even so.
+    pub model: Option<Facts>,
+}
+
+/// What headers tell about a model.
+pub(super) struct Facts {
+    pub config: ModelConfig,
     /// Bytes of the weights on disk; 0 for a random model.
     pub file: u64,
     /// Bytes of a weight in the type that the model is stored in.
@@ -104,11 +110,29 @@ impl Origins {
             (_, Some(_)) => "model.random",
             _ => "model.uri",
         };
-        let origin = match random {
-            Some(config) => random_origin(Value::Object(config.clone()), &external),
-            None => stored_origin(&external),
+        let facts = match random {
+            Some(config) => random_model(Value::Object(config.clone())),
+            None => stored_model(&external),
         };
-        let origin = origin.map_err(|failure| failures.push(failure.at(place))).ok().map(Rc::new);
+        let model = facts.map_err(|failure| failures.push(failure.at(place))).ok();
+        let is_adapter = peft::is_adapter(&external.dir);
+        let origin = match Tokenizer::load(&external.dir) {
+            Ok(tokenizer) => {
+                if let Some(facts) = &model
+                    && let Err(failure) = check_vocabulary(&facts.config, &tokenizer, random.is_some())
+                {
+                    failures.push(failure.at(place));
+                }
+                Some(Rc::new(Origin { tokenizer, model }))
+            }
+            // What an adapter lacks is beside the point.
+            Err(_) if is_adapter => None,
+            Err(failure) => {
+                let place = if random.is_some() { "model.tokenizer" } else { place };
+                failures.push(failure.at(place));
+                None
+            }
+        };
         self.origins.insert(name, origin.clone());
         origin
     }
@@ -138,14 +162,12 @@ fn fetch(ws: &Workspace, uri: &str, revision: Option<&str>, tokenizer_only: bool
     Ok(External { digest: digest_of(&model)?, dir: model.dir, uri: uri.to_owned() })
 }
 
-fn random_origin(config: Value, tokenizer: &External) -> Result<Origin> {
+fn random_model(config: Value) -> Result<Facts> {
     let config = ModelConfig::from_json(config).map_err(|failure| Failure::config(failure.message))?;
-    let tokenizer = Tokenizer::load(&tokenizer.dir)?;
-    check_vocabulary(&config, &tokenizer)?;
-    Ok(Origin { config, tokenizer, file: 0, weight: 4 })
+    Ok(Facts { config, file: 0, weight: 4 })
 }
 
-fn stored_origin(external: &External) -> Result<Origin> {
+fn stored_model(external: &External) -> Result<Facts> {
     let dir = &external.dir;
     if peft::is_adapter(dir) {
         return Err(Failure::config(format!(
@@ -156,24 +178,22 @@ fn stored_origin(external: &External) -> Result<Origin> {
     let config = ModelConfig::load(dir)?;
     let files = ModelFiles::open(dir)?;
     check_shapes(dir, &config, &files)?;
-    let tokenizer = Tokenizer::load(dir)?;
-    check_vocabulary(&config, &tokenizer)?;
-    let weight = match files.dtype("model.embed_tokens.weight")? {
-        Dtype::Float32 => 4,
-        Dtype::BFloat16 | Dtype::Float16 => 2,
-    };
-    Ok(Origin { file: weight * config.parameter_count() as u64, config, tokenizer, weight })
+    let weight = files.dtype("model.embed_tokens.weight")?.size() as u64;
+    Ok(Facts { file: weight * config.parameter_count() as u64, config, weight })
 }
 
-fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer) -> Result<()> {
+fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer, random: bool) -> Result<()> {
     let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
     if tokens <= rows {
         return Ok(());
     }
-    Err(Failure::input(format!(
-        "the tokenizer has {tokens} tokens, the model only {rows} embeddings; they belong to different models: put the \
-         model's own tokenizer files beside its weights"
-    )))
+    Err(match random {
+        true => Failure::config(format!("vocab_size is {rows}, but the tokenizer has {tokens} tokens; set it to that")),
+        false => Failure::input(format!(
+            "the tokenizer has {tokens} tokens, the model only {rows} embeddings; they belong to different models: put \
+             the model's own tokenizer files beside its weights"
+        )),
+    })
 }
 
 /// The matrices have the shapes that the configuration calls for; values are not looked at.
@@ -213,8 +233,8 @@ fn is_reward_model(config: &ModelConfig) -> bool {
 }
 
 /// A model that is trained over must be a causal one.
-pub(super) fn check_causal(origin: &Origin, kind: StageKind, place: &str, uri: &str) -> Result<()> {
-    if !is_reward_model(&origin.config) {
+pub(super) fn check_causal(model: &Facts, kind: StageKind, place: &str, uri: &str) -> Result<()> {
+    if !is_reward_model(&model.config) {
         return Ok(());
     }
     Err(Failure::config(format!(

@@ -1,7 +1,7 @@
 //! The look at everything a training needs, and what comes of it: a plan with forecasts, or every problem at once.
 //!
-//! Holds: what is wrong with one input hides nothing about the others; a stage that is done is not looked at again; the
-//! order of problems is that of the resource.
+//! Holds: what is wrong with one input hides nothing about the others; a stage that is done is not looked at again; what
+//! is missing is told before what is wrong in rows, each in the order of the resource.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate};
 use crate::artifact::read_manifest;
 use crate::data::{ChatTemplate, Prepared};
 use crate::failure::{Failure, Result};
+use crate::model::ModelConfig;
 
 /// Looks at all inputs and data of a training and forecasts its stages. Nothing is written outside the work directory.
 ///
@@ -40,7 +41,10 @@ pub fn preflight_stage(
     let wanted = ancestors(resolved, only);
     if wanted.is_empty() {
         let names: Vec<&str> = resolved.stages.iter().map(|stage| stage.name.as_str()).collect();
-        return Err(vec![Failure::config(format!("there is no stage \"{only}\"; there are {}", names.join(", ")))]);
+        return Err(vec![Failure::config(format!(
+            "--only {only}: there is no such stage; there are {}",
+            names.join(", ")
+        ))]);
     }
     let stages = resolved.stages.iter();
     let (indices, stages) =
@@ -53,9 +57,12 @@ struct Survey<'a> {
     /// Where each stage stands in the resource.
     indices: Vec<usize>,
     ws: &'a Workspace,
+    /// The output can be written, so what it holds can be asked for.
+    output_works: bool,
     origins: Origins,
     problems: Vec<Failure>,
     warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// A stage with what it is trained over.
@@ -68,11 +75,13 @@ struct Looked {
 
 impl<'a> Survey<'a> {
     fn new(resolved: &'a Resolved, indices: Vec<usize>, ws: &'a Workspace) -> Self {
-        Self { resolved, indices, ws, origins: Origins::default(), problems: Vec::new(), warnings: Vec::new() }
+        let (origins, problems, warnings, notes) = (Origins::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { resolved, indices, ws, output_works: true, origins, problems, warnings, notes }
     }
 
     fn run(mut self, only: Option<&str>) -> std::result::Result<Preflight, Vec<Failure>> {
         if let Err(failure) = self.ws.check_output() {
+            self.output_works = false;
             self.problems.push(failure.at("output.uri"));
         }
         let resolved = self.resolved;
@@ -91,7 +100,9 @@ impl<'a> Survey<'a> {
             }
         }
         match plan {
-            Some(plan) if self.problems.is_empty() => Ok(Preflight { plan, stages, warnings: self.warnings }),
+            Some(plan) if self.problems.is_empty() => {
+                Ok(Preflight { plan, stages, warnings: self.warnings, notes: self.notes })
+            }
             _ => {
                 let mut seen = BTreeSet::new();
                 self.problems.retain(|problem| seen.insert(problem.message.clone()));
@@ -126,10 +137,10 @@ impl<'a> Survey<'a> {
                 Role::Policy | Role::Base | Role::Reference => {
                     let Some(start) = chain_start(resolved, source) else { continue };
                     let found = self.origins.origin(ws, resolved, start, &place, &mut problems);
-                    if let (Some(found), Some(external)) =
-                        (&found, self.origins.external(ws, resolved, start, &place, &mut problems))
-                        && start == source
-                        && let Err(failure) = check_causal(found, stage.kind, &place, &external.uri)
+                    if start == source
+                        && let Some(model) = found.as_ref().and_then(|found| found.model.as_ref())
+                        && let Some(external) = self.origins.external(ws, resolved, start, &place, &mut problems)
+                        && let Err(failure) = check_causal(model, stage.kind, &place, &external.uri)
                     {
                         problems.push(failure);
                     }
@@ -166,7 +177,8 @@ impl<'a> Survey<'a> {
         ) else {
             return Ok(());
         };
-        let warning = adapters::check(ws, &adapter, (&model, &origin), lora, place)?;
+        let Some(facts) = &origin.model else { return Ok(()) };
+        let warning = adapters::check(ws, &adapter, (&model, &facts.config), lora, place)?;
         self.warnings.extend(warning);
         Ok(())
     }
@@ -204,7 +216,7 @@ impl<'a> Survey<'a> {
         looked: &Looked,
     ) -> std::result::Result<Option<Forecast>, Vec<Failure>> {
         let place = self.place(at);
-        if let Some(planned) = planned
+        if let Some(planned) = planned.filter(|_| self.output_works)
             && let Some(manifest) = read_manifest(&self.ws.store, &planned.manifest_path()).map_err(|f| vec![f])?
         {
             return Ok(Some(estimate::finished(stage, planned, &manifest)));
@@ -213,9 +225,11 @@ impl<'a> Survey<'a> {
         let template = match stage.kind {
             StageKind::PT => None,
             _ => {
-                let named = format!("{place}.train.chatTemplate");
                 let found = ChatTemplate::resolve(stage.train.chat_template.as_deref(), &origin.tokenizer);
-                Some(found.map_err(|failure| vec![failure.at(named)])?)
+                // The message begins with the field's name.
+                let in_train =
+                    |failure: Failure| Failure { message: format!("{place}.train.{}", failure.message), ..failure };
+                Some(found.map_err(|failure| vec![in_train(failure)])?)
             }
         };
         let dataset = PlannedDataset {
@@ -228,13 +242,20 @@ impl<'a> Survey<'a> {
         let request = Request { kind: stage.kind, dataset: &dataset, seed: self.resolved.seed, args: &stage.train };
         let data = request.prepare(self.ws, &origin.tokenizer, template.as_ref()).map_err(|first| {
             let problems = request.problems(self.ws, &origin.tokenizer, template.as_ref(), first);
-            problems.into_iter().map(|failure| in_dataset(failure, &place)).collect::<Vec<_>>()
+            problems.into_iter().map(|failure| in_dataset(self.ws, failure, &place)).collect::<Vec<_>>()
         })?;
-        check_context(stage, origin, &data, &place).map_err(|failure| vec![failure])?;
+        let Some(model) = &origin.model else { return Ok(None) };
+        check_context(stage, &model.config, &data, &place).map_err(|failure| vec![failure])?;
+        for note in origin.tokenizer.notes(stage.kind) {
+            // Stages of a chain share their tokenizer.
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
         let Some(planned) = planned else { return Ok(None) };
-        let forecast = estimate::estimate(self.resolved, stage, planned, origin, &data);
-        let warnings = estimate::warnings(stage, &forecast, origin, &data);
-        self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}: {warning}")));
+        let forecast = estimate::estimate(self.resolved, stage, planned, model, &data);
+        let warnings = estimate::warnings(stage, &forecast, &data);
+        self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}.{warning}")));
         Ok(Some(forecast))
     }
 }
@@ -254,8 +275,12 @@ fn ancestors(resolved: &Resolved, only: &str) -> BTreeSet<String> {
     wanted
 }
 
-/// Messages about files begin with the file, those about the whole with `dataset.train`.
-fn in_dataset(failure: Failure, place: &str) -> Failure {
+/// Messages about files begin with the file, those about the whole with `dataset.train`. A disk that fails is no matter
+/// of the stage, and is told once for all of them.
+fn in_dataset(ws: &Workspace, failure: Failure, place: &str) -> Failure {
+    if matches!(failure.exit, ExitCode::TransientIo | ExitCode::Permission) {
+        return ws.explain(failure);
+    }
     if failure.message.starts_with("dataset.") {
         return Failure { message: format!("{place}.{}", failure.message), ..failure };
     }
@@ -263,8 +288,8 @@ fn in_dataset(failure: Failure, place: &str) -> Failure {
 }
 
 /// Everything that will be read must fit into the positions that the model knows.
-fn check_context(stage: &ResolvedStage, origin: &Origin, data: &Prepared, place: &str) -> Result<()> {
-    let context = origin.config.max_position_embeddings as u64;
+fn check_context(stage: &ResolvedStage, config: &ModelConfig, data: &Prepared, place: &str) -> Result<()> {
+    let context = config.max_position_embeddings as u64;
     let longest = u64::from(data.train_report.max_len.max(data.eval_report.max_len));
     let (field, needed, what) = match (&stage.ppo, stage.kind) {
         (Some(ppo), _) => ("ppo.maxNewTokens", longest + u64::from(ppo.max_new_tokens), "prompt and response reach"),

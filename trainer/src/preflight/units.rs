@@ -113,3 +113,89 @@ impl PpoSteps {
 fn passes(epochs: f64, count: usize) -> u64 {
     (epochs * count as f64 * (1.0 - 1e-12)).ceil() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use medtrain_crds::stage::Section;
+
+    use super::*;
+    use crate::data::prepare::tests::train_args;
+
+    fn units(count: usize, args: &TrainArgs) -> Units {
+        Units::counted(count, None, args, 7)
+    }
+
+    fn batches(device: u32, accumulation: u32) -> TrainArgs {
+        TrainArgs { per_device_train_batch_size: device, gradient_accumulation_steps: accumulation, ..train_args() }
+    }
+
+    #[test]
+    fn a_last_batch_that_is_not_full_is_a_step() {
+        let steps =
+            |count, epochs| units(count, &TrainArgs { num_train_epochs: epochs, ..batches(2, 2) }).total_steps();
+        assert_eq!([steps(12, 1.0), steps(13, 1.0), steps(1, 1.0), steps(0, 1.0)], [3, 4, 1, 0]);
+        // Units run on over the ends of epochs: 3 · 10 = 7 · 4 + 2.
+        assert_eq!([steps(10, 3.0), steps(10, 2.5), steps(10, 0.01)], [8, 7, 1]);
+    }
+
+    #[test]
+    fn epochs_written_as_decimals_count_as_decimals() {
+        let steps =
+            |count, epochs| units(count, &TrainArgs { num_train_epochs: epochs, ..batches(1, 1) }).total_steps();
+        // In binary 0.1 · 30 and 1.1 · 10 are more than 3 and 11.
+        assert_eq!([steps(30, 0.1), steps(10, 1.1), steps(1000, 0.7)], [3, 11, 700]);
+    }
+
+    #[test]
+    fn max_steps_rules_over_epochs_but_not_over_having_no_data() {
+        let args = TrainArgs { max_steps: Some(5), ..batches(4, 1) };
+        assert_eq!(
+            [units(3, &args).total_steps(), units(1000, &args).total_steps(), units(0, &args).total_steps()],
+            [5, 5, 0]
+        );
+    }
+
+    #[test]
+    fn every_unit_comes_once_an_epoch_and_the_last_step_takes_what_is_left() {
+        let units = units(10, &TrainArgs { num_train_epochs: 2.0, ..batches(3, 1) });
+        let steps: Vec<_> = (0..units.total_steps()).map(|step| units.of_step(step)).collect();
+        assert_eq!(steps.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 3, 3, 3, 3, 2]);
+        for epoch in 0..2 {
+            let seen: BTreeSet<usize> =
+                steps.iter().flatten().filter(|unit| unit.0 == epoch).map(|unit| unit.1).collect();
+            assert_eq!(seen, (0..10).collect());
+        }
+        assert_eq!((units.epoch(0), units.epoch(7), units.epoch(99)), (0.0, 2.0, 2.0));
+    }
+
+    #[test]
+    fn packs_are_units_and_hold_every_row() {
+        let packing = Packing::new(&[5, 5, 5, 5, 9], 10, 1);
+        let units = Units::counted(packing.len(), Some(packing), &batches(1, 1), 1);
+        assert_eq!(units.len(), 3);
+        let mut rows: Vec<usize> = (0..units.len()).flat_map(|unit| units.rows(unit)).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, [0, 1, 2, 3, 4]);
+    }
+
+    fn ppo(total_episodes: Option<u32>) -> PpoArgs {
+        let defaults = Section::Ppo.defaults(StageKind::PPO);
+        let defaults: PpoArgs = serde_json::from_value(defaults.into()).unwrap();
+        PpoArgs { batch_size: 16, mini_batch_size: 4, num_ppo_epochs: 3, total_episodes, ..defaults }
+    }
+
+    #[test]
+    fn rollouts_are_whole_and_each_has_its_epochs_of_minibatches() {
+        let steps = |prompts, args: &TrainArgs, ppo| {
+            let steps = PpoSteps::new(prompts, args, &ppo);
+            (steps.rollouts, steps.total_steps())
+        };
+        let args = train_args();
+        assert_eq!(steps(40, &args, ppo(None)), (3, 36));
+        assert_eq!(steps(40, &args, ppo(Some(32))), (2, 24));
+        assert_eq!(steps(40, &TrainArgs { max_steps: Some(7), ..args.clone() }, ppo(Some(32))), (7, 84));
+        assert_eq!(steps(0, &args, ppo(Some(32))), (0, 0));
+    }
+}

@@ -4,12 +4,17 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use medtrain_crds::contract::ExitCode;
 use medtrain_crds::resolve::Resolved;
 use medtrain_crds::training::{HubSpec, StorageSpec};
 
 use crate::artifact::{RunId, Store, StoreOptions};
 use crate::failure::{Failure, Result};
 use crate::weights::Hub;
+
+/// How messages call the places of a run.
+const WORKDIR: &str = "work directory (--workdir)";
+const OUTPUT: &str = "output.uri";
 
 #[derive(Clone, Debug)]
 pub struct Workspace {
@@ -56,9 +61,8 @@ impl Workspace {
     ) -> Result<Self> {
         let workdir = workdir.map_or_else(default_workdir, Ok)?;
         let workdir = std::path::absolute(&workdir).map_err(|error| Failure::io(&workdir, &error))?;
-        fs::create_dir_all(&workdir).map_err(|error| Failure::io(&workdir, &error).at("work directory (--workdir)"))?;
-        let store =
-            Store::open(output, &store_options(output, &storage)).map_err(|failure| failure.at("output.uri"))?;
+        make_writable(&workdir).map_err(|failure| failure.at(WORKDIR))?;
+        let store = Store::open(output, &store_options(output, &storage)).map_err(|failure| failure.at(OUTPUT))?;
         let mut from_env = Hub::from_env();
         from_env.endpoint = hub.and_then(|hub| hub.endpoint.clone());
         Ok(Self { base: base.to_owned(), workdir, store, hub: from_env, storage })
@@ -76,10 +80,26 @@ impl Workspace {
         if !nearest.is_dir() {
             return Err(Failure::config(format!("{}: is a file; choose a folder for the output", nearest.display())));
         }
-        let probe = nearest.join(format!(".medtrain-probe-{}", RunId::random()?.as_str()));
-        let written = fs::write(&probe, "probe");
-        let _ = fs::remove_file(&probe); // not there if it could not be written
-        written.map_err(|error| Failure::io(nearest, &error))
+        probe(nearest)
+    }
+
+    /// Puts in front of a failing disk's message which place of the run it is, as people name it: the files in the work
+    /// directory are none that they know.
+    #[must_use]
+    pub fn explain(&self, failure: Failure) -> Failure {
+        if !matches!(failure.exit, ExitCode::TransientIo | ExitCode::Permission) {
+            return failure;
+        }
+        let roots = [(Some(self.workdir.clone()), WORKDIR), (self.store.local_path(""), OUTPUT)];
+        let found = roots
+            .into_iter()
+            .filter_map(|(root, name)| Some((root?.display().to_string(), name)))
+            .filter(|(root, _)| failure.message.contains(root))
+            .max_by_key(|(root, _)| root.len());
+        match found {
+            Some((_, name)) if !failure.message.starts_with(name) => failure.at(name),
+            _ => failure,
+        }
     }
 
     /// Opens the store of an input, with the settings that the resource has for it.
@@ -89,6 +109,24 @@ impl Workspace {
     pub fn open_store(&self, uri: &str) -> Result<Store> {
         Store::open(uri, &store_options(uri, &self.storage))
     }
+}
+
+/// # Errors
+/// 64 when a file has this name, 77 when writing is refused, 75 when the disk is full.
+fn make_writable(dir: &Path) -> Result<()> {
+    if dir.is_file() {
+        return Err(Failure::config(format!("{}: is a file; name a folder", dir.display())));
+    }
+    fs::create_dir_all(dir).map_err(|error| Failure::io(dir, &error))?;
+    probe(dir)
+}
+
+/// Writes a file into `dir` and removes it.
+fn probe(dir: &Path) -> Result<()> {
+    let probe = dir.join(format!(".medtrain-probe-{}", RunId::random()?.as_str()));
+    let written = fs::write(&probe, "probe");
+    let _ = fs::remove_file(&probe); // not there if it could not be written
+    written.map_err(|error| Failure::io(dir, &error))
 }
 
 /// Endpoint and region of the longest prefix that `uri` begins with. Credentials are the environment's.

@@ -3,7 +3,7 @@
 //! Holds: data is read and checked before weights are; nothing is written to the store.
 
 use medtrain_crds::{
-    contract::{DataCounts, Phase, SplitCounts, metrics},
+    contract::{DataCounts, Phase, metrics},
     resolve::{PlannedStage, Role},
     stage::{LoraArgs, StageKind, Tuning},
 };
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     adapter,
-    data::{ChatTemplate, DataReport, Prepared, Tokenizer},
+    data::{ChatTemplate, DataReport, Prepared, Tokenizer, example::DropReason},
     failure::{Failure, Result},
     model::{Decoder, ModelConfig, Parameter, Parameters, load},
     ops::LmBackend,
@@ -83,20 +83,12 @@ pub fn build<B: LmBackend>(
     monitor.phase(Phase::Tokenizing);
     let tokenizer = Tokenizer::load(&base.dir)?;
     let config = ModelConfig::load(&base.dir)?;
-    if tokenizer.vocab_size() > config.vocab_size {
-        return Err(Failure::input(format!(
-            "{}: the tokenizer has {} tokens, the model {} embeddings; they belong to different models",
-            base.dir.display(),
-            tokenizer.vocab_size(),
-            config.vocab_size
-        )));
-    }
+    tokenizer.check_fits(config.vocab_size).map_err(|failure| failure.at(base.dir.display()))?;
     let template = preflight::stage_template(stage, &tokenizer)?;
     let data = preflight::stage_data(workspace, stage, &tokenizer, template.as_ref())?;
-    tokenizer.notes().iter().for_each(|note| monitor.warn(note));
     announce(&data.train_report, "training", monitor);
     announce(&data.eval_report, "evaluation", monitor);
-    let counts = DataCounts { train: split_counts(&data.train_report), eval: split_counts(&data.eval_report) };
+    let counts = DataCounts { train: data.train_report.counts(), eval: data.eval_report.counts() };
 
     monitor.phase(Phase::Loading);
     let model = load::load::<B>(&base.dir, positions(stage, &data), device)?;
@@ -111,28 +103,19 @@ fn find(inputs: &[(Role, ModelInput)], role: Role) -> Option<&ModelInput> {
 /// Room for the longest sequence of the stage, and for the texts that the merge is checked on.
 fn positions(stage: &PlannedStage, data: &Prepared) -> usize {
     let longest = data.train_report.max_len.max(data.eval_report.max_len) as usize;
-    let new = stage.ppo.as_ref().map_or(0, |ppo| ppo.max_new_tokens as usize);
+    // A cut-off response is scored with a stop token after it.
+    let new = stage.ppo.as_ref().map_or(0, |ppo| ppo.max_new_tokens as usize + 1);
     (longest + new + 1).max(256)
 }
 
 fn announce(report: &DataReport, split: &str, monitor: &mut Monitor) {
     for (reason, rows) in &report.dropped {
         monitor.metrics().rows_dropped(reason, *rows);
-        monitor.warn(&format!("{split} data: {rows} of {} rows left out ({reason})", report.rows));
+        let why = DropReason::explain(reason);
+        monitor.warn(&format!("{split} data: {rows} of {} rows left out: {why}", report.rows));
     }
     if report.truncated > 0 {
         monitor.warn(&format!("{split} data: {} rows cut to maxLength", report.truncated));
-    }
-}
-
-fn split_counts(report: &DataReport) -> SplitCounts {
-    SplitCounts {
-        rows: report.rows,
-        examples: report.examples,
-        tokens: report.tokens,
-        target_tokens: report.loss_tokens,
-        truncated: report.truncated,
-        dropped: report.dropped.clone(),
     }
 }
 
@@ -168,9 +151,15 @@ fn task<B: LmBackend>(
         (StageKind::PPO, Some(policy)) => {
             init_value_head(&mut parameters, hidden_size, device);
             let ppo = stage.ppo.clone().ok_or_else(|| missing(stage, "ppo"))?;
-            let reward = reward_model(stage, inputs, base, &policy, device)?;
-            let reference = reference_model(inputs, base, policy, device)?;
             let stop_ids = template.map_or_else(|| tokenizer.eos_ids().to_vec(), |t| t.stop_ids().to_vec());
+            let stop = template.and_then(ChatTemplate::turn_end_id).or(tokenizer.eos()).ok_or_else(|| {
+                Failure::config(format!(
+                    "{}: neither template nor tokenizer has a token that ends an answer",
+                    stage.name
+                ))
+            })?;
+            let reward = reward_model(stage, inputs, base, &policy, stop, device)?;
+            let reference = reference_model(inputs, base, policy, device)?;
             let task = PpoTask::new(train, eval, args, ppo, seed, reference, reward, stop_ids)?;
             StageTask::Ppo(Box::new(task))
         }
@@ -223,6 +212,7 @@ fn reward_model<B: LmBackend>(
     inputs: &[(Role, ModelInput)],
     base: &ModelInput,
     policy: &Decoder<B>,
+    stop: u32,
     device: &B::Device,
 ) -> Result<RewardModel<B>> {
     let input = find(inputs, Role::Reward)
@@ -239,7 +229,7 @@ fn reward_model<B: LmBackend>(
         if let (Some(score), false) = (&loaded.score, saves_embedding) {
             let head = Parameter::new(vec![1, score.len()], score.clone(), device);
             let adapter = Some(loaded.view(policy.config()));
-            return Ok(RewardModel { model: policy.clone(), adapter, head, mean: mean.unwrap_or(0.0) });
+            return Ok(RewardModel { model: policy.clone(), adapter, head, mean: mean.unwrap_or(0.0), stop });
         }
     }
     let files = ModelFiles::open(&input.dir)?;
@@ -262,7 +252,7 @@ fn reward_model<B: LmBackend>(
     }
     let stored = model.config().raw.get("reward_mean").and_then(serde_json::Value::as_f64);
     let head = Parameter::new(shape, values, device);
-    Ok(RewardModel { model, adapter: None, head, mean: mean.or(stored).unwrap_or(0.0) })
+    Ok(RewardModel { model, adapter: None, head, mean: mean.or(stored).unwrap_or(0.0), stop })
 }
 
 fn reference_model<B: LmBackend>(

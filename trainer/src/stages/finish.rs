@@ -13,7 +13,7 @@ use super::{
     bootstrap::paired_change,
     build::{Job, StageTask},
     merging::Merging,
-    outputs::{config_fields, flatten, write_adapter, write_tokenizer},
+    outputs::{config_fields, flatten, write_adapter, write_reward_mean, write_tokenizer},
     reward::SCORE,
     rollout::{VALUE_BIAS, VALUE_WEIGHT},
     task::Tuned,
@@ -44,6 +44,9 @@ pub fn write<B: LmBackend>(job: &mut Job<B>, plan: &Plan, stage: &PlannedStage, 
     if let Tuning::Lora(lora) = &stage.tuning {
         let dir = folder.join("adapter");
         write_adapter(&dir, stage.kind, lora, parameters, &job.base.name)?;
+        if let Some(mean) = reward_mean {
+            write_reward_mean(&dir, mean)?;
+        }
         write_tokenizer(&job.base.dir, &dir, &job.tokenizer, job.template.as_ref(), false)?;
         cards.push((dir, Weights::Adapter));
     }

@@ -11,7 +11,7 @@ use medtrain_crds::{
 
 use super::outputs::write_tokenizer;
 use crate::{
-    artifact::{download_dir, read_manifest, sha256_hex},
+    artifact::{download_dir, read_manifest, sha256_hex, verify_files},
     data::Tokenizer,
     failure::{Failure, Result},
     model::{ModelConfig, load},
@@ -90,7 +90,7 @@ fn external(workspace: &Workspace, uri: &str, revision: Option<&str>, planned: &
 fn of_stage(workspace: &Workspace, stage: &str, path: &str) -> Result<ModelInput> {
     let store = &workspace.store;
     let manifest = read_manifest(store, path)?.ok_or_else(|| {
-        Failure::input(format!("{}: not there; stage \"{stage}\" has not finished", store.uri_of(path)))
+        Failure::input(format!("{}: not there; stage \"{stage}\" has not finished: run it first", store.uri_of(path)))
     })?;
     let home = path.trim_end_matches(layout::MANIFEST).trim_end_matches('/');
     let fetch = |part: &str| -> Result<Option<PathBuf>> {
@@ -100,6 +100,10 @@ fn of_stage(workspace: &Workspace, stage: &str, path: &str) -> Result<ModelInput
             return Ok(None);
         }
         if let Some(local) = store.local_path(&format!("{home}/{folder}")) {
+            verify_files(store, home, &entries)?.into_result().map_err(|failure| {
+                failure
+                    .at(format!("stage \"{stage}\" is not what it was; delete {} to make it again", store.uri_of(path)))
+            })?;
             return Ok(Some(local));
         }
         let cache = workspace.workdir.join("artifacts").join(manifest.key.key12());

@@ -32,3 +32,6 @@ fn origins(data: &TokenizedDataset, rows: impl Iterator<Item = usize>) -> String
     let shown = all.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,14 @@ fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_str(&text).map_err(|error| Failure::input(format!("{}: not JSON: {error}", path.display())))
 }
 
+fn copy_if_there(base: &Path, dir: &Path, name: &str) -> Result<()> {
+    let (from, to) = (base.join(name), dir.join(name));
+    if from.exists() {
+        std::fs::copy(&from, &to).map_err(|error| Failure::io(&to, &error))?;
+    }
+    Ok(())
+}
+
 /// Copies the base's tokenizer to `dir`, with the pad token and the chat template that were used.
 pub fn write_tokenizer(
     base: &Path,
@@ -36,10 +44,7 @@ pub fn write_tokenizer(
     generation: bool,
 ) -> Result<()> {
     for name in TOKENIZER_FILES {
-        let (from, to) = (base.join(name), dir.join(name));
-        if from.exists() {
-            std::fs::copy(&from, &to).map_err(|error| Failure::io(&to, &error))?;
-        }
+        copy_if_there(base, dir, name)?;
     }
     let path = base.join("tokenizer_config.json");
     let mut config = if path.exists() { read_json(&path)? } else { json!({}) };
@@ -47,8 +52,10 @@ pub fn write_tokenizer(
     if let Some(pad) = pad.and_then(|id| tokenizer.token(id)) {
         config["pad_token"] = json!(pad);
     }
-    if let Some(template) = template {
-        config["chat_template"] = json!(template.source());
+    match template {
+        Some(template) => config["chat_template"] = json!(template.source()),
+        // transformers keeps the template in a file of its own; what was not used is passed on as it is.
+        None => copy_if_there(base, dir, "chat_template.jinja")?,
     }
     write_json(&dir.join("tokenizer_config.json"), &config)?;
     if let (Some(pad), Ok(mut map)) =
@@ -62,6 +69,14 @@ pub fn write_tokenizer(
         let mut config = if path.exists() { read_json(&path)? } else { json!({}) };
         if let Some(pad) = pad {
             config["pad_token_id"] = json!(pad);
+        }
+        // Readers look here first, so what the base says elsewhere must be here too.
+        let stops = template.map_or(tokenizer.eos_ids(), ChatTemplate::stop_ids);
+        if config.get("eos_token_id").is_none_or(Value::is_null) && !stops.is_empty() {
+            config["eos_token_id"] = if let [only] = stops { json!(only) } else { json!(stops) };
+        }
+        if let (Some(bos), true) = (tokenizer.bos(), config.get("bos_token_id").is_none_or(Value::is_null)) {
+            config["bos_token_id"] = json!(bos);
         }
         write_json(&dir.join("generation_config.json"), &config)?;
     }
@@ -100,6 +115,22 @@ pub fn write_adapter<B: LmBackend>(
         .collect();
     std::fs::create_dir_all(dir).map_err(|error| Failure::io(dir, &error))?;
     save_adapter(dir, &config, &tensors)
+}
+
+const REWARD_MEAN: &str = "reward_mean.json";
+
+/// Keeps beside a reward model's adapter what its scores have subtracted; PEFT's own files have no place for it.
+pub fn write_reward_mean(dir: &Path, mean: f64) -> Result<()> {
+    write_json(&dir.join(REWARD_MEAN), &json!({ "reward_mean": mean }))
+}
+
+/// What [`write_reward_mean`] wrote; `None` for an adapter of another origin.
+pub fn read_reward_mean(dir: &Path) -> Result<Option<f64>> {
+    let path = dir.join(REWARD_MEAN);
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(read_json(&path)?.get("reward_mean").and_then(Value::as_f64))
 }
 
 /// Fields of a merged model's `config.json` that the stage decides.

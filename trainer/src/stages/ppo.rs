@@ -32,9 +32,10 @@ use crate::{
     objective::{
         kl::KlReport,
         kl_controller::KlCoefficient,
-        moments::Moments,
+        moments::{Moments, Variance},
         ppo::{PpoMinibatch, PpoTally, early_stop, ppo_minibatch},
         rows::Rows,
+        whiten::whiten,
     },
     ops::LmBackend,
     preflight::PpoSteps,
@@ -163,6 +164,7 @@ impl<B: LmBackend> PpoTask<B> {
         view: &View<B>,
         rollout: &Rollout,
         episodes: &[usize],
+        advantages: &[f32],
         minibatch_tokens: u64,
         gradients: &mut Gradients<B>,
     ) -> Result<(PpoTally, u64)> {
@@ -173,7 +175,7 @@ impl<B: LmBackend> PpoTask<B> {
             episodes.iter().flat_map(|&episode| values[ranges[episode].clone()].iter().copied()).collect()
         };
         let (old_logprobs, old_values) = (take(&rollout.old_logprobs), take(&rollout.old_values));
-        let (advantages, returns) = (take(&rollout.advantages), take(&rollout.returns));
+        let returns = take(&rollout.returns);
         let mask = vec![true; batch.targets.len()];
         let temperature = self.ppo.temperature as f32;
         let adapter = view.adapter();
@@ -193,7 +195,7 @@ impl<B: LmBackend> PpoTask<B> {
                     &PpoMinibatch {
                         logprobs: &logprobs,
                         old_logprobs: &old_logprobs,
-                        advantages: &advantages,
+                        advantages,
                         values: &new_values,
                         old_values: &old_values,
                         returns: &returns,
@@ -243,6 +245,7 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
         let Some(fresh) = self.ensure_rollout(number, view, stop)? else { return Ok(None) };
         let mut outcome = Outcome::default();
         if self.state.ended_early {
+            outcome.skipped = true;
             return Ok(Some(outcome));
         }
         let Some(rollout) = &self.state.rollout else {
@@ -259,9 +262,19 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
         let size = self.ppo.mini_batch_size as usize;
         let episodes = &order[minibatch * size..(minibatch + 1) * size];
         let tokens: usize = episodes.iter().map(|&episode| rollout.episodes[episode].response.len()).sum();
+        let ranges = rollout.ranges();
+        let mut advantages: Vec<f32> =
+            episodes.iter().flat_map(|&episode| rollout.advantages[ranges[episode].clone()].iter().copied()).collect();
+        if self.ppo.whiten_advantages {
+            advantages = whiten(&advantages, &vec![true; tokens], Variance::Unbiased, true)?;
+        }
+        let mut rest = advantages.as_slice();
         let mut tally = PpoTally::default();
         for micro in episodes.chunks(self.args.per_device_train_batch_size.max(1) as usize) {
-            let (part, read) = self.micro_batch(view, rollout, micro, tokens as u64, gradients)?;
+            let length: usize = micro.iter().map(|&episode| ranges[episode].len()).sum();
+            let (now, later) = rest.split_at(length);
+            rest = later;
+            let (part, read) = self.micro_batch(view, rollout, micro, now, tokens as u64, gradients)?;
             tally.merge(&part);
             outcome.tokens += read;
         }
@@ -315,7 +328,7 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
 
     fn save(&self, tensors: &mut BTreeMap<String, Stored>) -> Value {
         let saved = Saved {
-            controller: self.state.controller.clone(),
+            controller: self.state.controller,
             rollout: self.state.rollout.as_ref().map(|rollout| rollout.save(tensors)),
             ended_early: self.state.ended_early,
         };

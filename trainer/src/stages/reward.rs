@@ -158,7 +158,7 @@ impl<B: LmBackend> Task<B> for RewardTask {
         let mut figures = Vec::new();
         figures.extend(tally.accuracy().map(|accuracy| ("accuracy".to_owned(), accuracy)));
         figures.extend(tally.mean_margin().map(|margin| ("margin".to_owned(), margin)));
-        Ok(Some(Outcome { loss: tally.loss().unwrap_or(0.0), tokens, update: true, figures }))
+        Ok(Some(Outcome { loss: tally.loss().unwrap_or(0.0), tokens, update: true, skipped: false, figures }))
     }
 
     fn evaluate(&mut self, view: &View<B>) -> Result<Option<Evaluation>> {

@@ -37,12 +37,16 @@ pub struct RewardModel<B: LmBackend> {
     pub head: Parameter<B>,
     /// Subtracted from every score.
     pub mean: f64,
+    /// The token that ends an answer.
+    pub stop: u32,
 }
 
 impl<B: LmBackend> RewardModel<B> {
     /// Normalised scores.
-    pub fn score(&self, sequences: &[&[u32]]) -> Vec<f32> {
-        let scores = score_sequences(&self.model, self.adapter.as_ref(), &self.head, sequences);
+    pub fn score(&self, episodes: &[Episode]) -> Vec<f32> {
+        let sequences: Vec<Vec<u32>> = episodes.iter().map(|episode| episode.scored(self.stop)).collect();
+        let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+        let scores = score_sequences(&self.model, self.adapter.as_ref(), &self.head, &sequences);
         scores.into_iter().map(|score| (f64::from(score) - self.mean) as f32).collect()
     }
 }
@@ -74,6 +78,16 @@ impl Episode {
 
     pub fn sequence(&self) -> Vec<u32> {
         [self.prompt.as_slice(), &self.response].concat()
+    }
+
+    /// What a reward model reads. It has learnt on whole answers, whose last token is the stop token, so an answer that was
+    /// cut off is scored as if it ended there; that it did not is `missingEosPenalty`'s business.
+    pub fn scored(&self, stop: u32) -> Vec<u32> {
+        let mut ids = self.sequence();
+        if !self.ended {
+            ids.push(stop);
+        }
+        ids
     }
 
     /// As an example whose targets are the response.
@@ -133,9 +147,7 @@ pub fn score_episodes<B: LmBackend>(
         scored
             .ref_logprobs
             .extend(B::token_scores(&picked, reference.head(None), &batch.targets, temperature).logprobs);
-        let sequences: Vec<Vec<u32>> = episodes.iter().map(Episode::sequence).collect();
-        let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
-        scored.scores.extend(reward.score(&sequences));
+        scored.scores.extend(reward.score(episodes));
     }
     scored.entropy /= scored.logprobs.len().max(1) as f64;
     scored
@@ -177,10 +189,6 @@ impl Rollout {
             false => rewards.rewards.clone(),
         };
         let estimate = gae(&token_rewards, &scored.values, &mask, &rows, ppo.gamma, ppo.lam)?;
-        let advantages = match ppo.whiten_advantages {
-            true => whiten(&estimate.advantages, &mask, Variance::Unbiased, true)?,
-            false => estimate.advantages,
-        };
         controller.update(kl.k1.mean(), episodes.len() as u64)?;
 
         let per_episode = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Moments>();
@@ -206,7 +214,7 @@ impl Rollout {
             episodes,
             old_logprobs: scored.logprobs,
             old_values: scored.values,
-            advantages,
+            advantages: estimate.advantages,
             returns: estimate.returns,
             summary,
         })

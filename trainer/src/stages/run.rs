@@ -27,9 +27,10 @@ use crate::{
     checkpoint::{self, Draft, State},
     device::Device,
     failure::{Failure, Result},
+    model::Parameters,
     ops::LmBackend,
     preflight::Workspace,
-    telemetry::StopSignal,
+    telemetry::{StopSignal, TrainerState},
 };
 
 /// One attempt at one stage.
@@ -67,6 +68,14 @@ impl StageRun<'_> {
     pub fn run<B: LmBackend>(&self, monitor: &mut Monitor, device: &B::Device) -> Result<StageEnd> {
         let store = &self.workspace.store;
         if let Some(manifest) = read_manifest(store, &self.stage.manifest_path())? {
+            if !store.exists(&format!("{}/{}", self.stage.dir(), manifest.path_of("merged/config.json")))? {
+                return Err(Failure::input(format!(
+                    "{}: the stage is finished, but files of its artifact are gone; delete this manifest to make it again",
+                    store.uri_of(&self.stage.manifest_path())
+                )));
+            }
+            // Left there if the process that finished the stage died right after.
+            checkpoint::prune_all(store, &self.stage.dir())?;
             self.point(&manifest)?;
             return Ok(StageEnd::Cached(Box::new(manifest)));
         }
@@ -77,7 +86,9 @@ impl StageRun<'_> {
             seconds.insert(name.to_owned(), clock.elapsed().as_secs_f64());
             clock = Instant::now();
         };
+        self.stop.check()?;
         let mut job = build::<B>(self.workspace, self.stage, monitor, device)?;
+        let _awaited = self.stop.awaited();
         store.probe()?;
         let scratch = Scratch::new(&self.workspace.workdir, self.stage, &self.run)?;
         let bit_exact = self.resume(&mut job, &scratch.0, monitor, device)?;
@@ -92,7 +103,8 @@ impl StageRun<'_> {
         let Artifact { metrics, merge_check } = finish::write(&mut job, self.plan, self.stage, &folder)?;
         monitor.phase(Phase::Uploading);
         let prefix = layout::attempt_dir(self.attempt, self.run.as_str());
-        let files = upload_dir(store, &folder, &self.stage.dir(), &prefix)?;
+        let files = upload_dir(store, &folder, &self.stage.dir(), &prefix)
+            .inspect_err(|failure| self.make_room(failure, &format!("{}/{prefix}", self.stage.dir())))?;
         lap("finish");
         let manifest = Manifest {
             contract: CONTRACT_VERSION,
@@ -126,6 +138,14 @@ impl StageRun<'_> {
         Ok(StageEnd::Done(Box::new(manifest)))
     }
 
+    /// Takes back what did not fit on a disk whole. If that fails too, it changes nothing about the failure.
+    fn make_room(&self, failure: &Failure, path: &str) {
+        let store = &self.workspace.store;
+        if failure.exit == ExitCode::TransientIo && store.local_path(path).is_some() {
+            let _ = store.delete(path);
+        }
+    }
+
     /// Pointers for people and tools; links in a local store.
     fn point(&self, manifest: &Manifest) -> Result<()> {
         let store = &self.workspace.store;
@@ -155,11 +175,12 @@ impl StageRun<'_> {
         };
         restored.skipped.iter().for_each(|sentence| monitor.warn(sentence));
         let state = checkpoint::load(&restored.folder)?;
-        job.training.restore(&state, job.task.as_task(), device)?;
+        let same_passes = job.training.restore(&state, job.task.as_task(), &self.stage.train, device)?;
         copy_events(&restored.folder.join("runs"), &events)?;
         monitor.record(&events, &self.run, Some(state.step), &configuration)?;
         let before = &restored.reference.manifest;
-        Ok(before.bit_exact && before.device == self.device.model())
+        let same_program = before.trainer == finish::build_info();
+        Ok(before.bit_exact && same_passes && same_program && before.device == self.device.model())
     }
 
     fn train<B: LmBackend>(
@@ -169,24 +190,14 @@ impl StageRun<'_> {
         bit_exact: bool,
         monitor: &mut Monitor,
     ) -> Result<()> {
-        let mut checkpoints = StoreCheckpoints { run: self, scratch: scratch.join("checkpoints"), bit_exact };
-        let events = scratch.join("artifact").join("runs");
-        let base = job.base.name.clone();
-        let ended = job.training.run(
-            job.task.as_task(),
-            &self.stage.train,
-            &mut checkpoints,
-            monitor,
-            self.stop,
-            &|folder, parameters, history| {
-                history.save(folder)?;
-                copy_events(&events, &folder.join("runs"))?;
-                match &self.stage.tuning {
-                    Tuning::Lora(lora) => outputs::write_adapter(folder, self.stage.kind, lora, parameters, &base),
-                    Tuning::Full => Ok(()),
-                }
-            },
-        )?;
+        let mut checkpoints = StoreCheckpoints {
+            run: self,
+            scratch: scratch.join("checkpoints"),
+            events: scratch.join("artifact").join("runs"),
+            base: job.base.name.clone(),
+            bit_exact,
+        };
+        let ended = job.training.run(job.task.as_task(), &self.stage.train, &mut checkpoints, monitor, self.stop)?;
         match ended {
             Ended::Finished => Ok(()),
             Ended::Stopped => Err(Failure::new(
@@ -225,15 +236,22 @@ impl Drop for Scratch {
 struct StoreCheckpoints<'a> {
     run: &'a StageRun<'a>,
     scratch: PathBuf,
+    events: PathBuf,
+    /// What the adapter names as its base.
+    base: String,
     bit_exact: bool,
 }
 
-impl Checkpoints for StoreCheckpoints<'_> {
-    fn save(&mut self, state: State, total: u64, extra: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
+impl<B: LmBackend> Checkpoints<B> for StoreCheckpoints<'_> {
+    fn save(&mut self, state: State, total: u64, parameters: &Parameters<B>, history: &TrainerState) -> Result<()> {
         let StageRun { workspace, stage, run, .. } = self.run;
         let step = state.step;
         let draft = Draft::new(&self.scratch, state)?;
-        extra(draft.path())?;
+        history.save(draft.path())?;
+        copy_events(&self.events, &draft.path().join("runs"))?;
+        if let Tuning::Lora(lora) = &stage.tuning {
+            outputs::write_adapter(draft.path(), stage.kind, lora, parameters, &self.base)?;
+        }
         let folder = draft.finish()?;
         let manifest = CheckpointManifest {
             contract: CONTRACT_VERSION,
@@ -250,7 +268,9 @@ impl Checkpoints for StoreCheckpoints<'_> {
             trainer: finish::build_info(),
         };
         let store: &Store = &workspace.store;
-        checkpoint::publish(store, &stage.dir(), &folder, manifest)?;
+        let unfinished = format!("{}/{}", stage.dir(), layout::checkpoint_dir(step, run.as_str()));
+        checkpoint::publish(store, &stage.dir(), &folder, manifest)
+            .inspect_err(|failure| self.run.make_room(failure, &unfinished))?;
         std::fs::remove_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
         checkpoint::prune(store, &stage.dir(), run, stage.train.save_total_limit.map(|limit| limit as usize))
     }

@@ -83,8 +83,10 @@ pub struct Outcome {
     pub loss: f64,
     /// Tokens read, prompts and all.
     pub tokens: u64,
-    /// Whether to update; PPO's early stop passes over the rest of a batch.
+    /// Whether to update; PPO's early stop does not.
     pub update: bool,
+    /// Nothing was computed: PPO passes over the rest of a batch after an early stop.
+    pub skipped: bool,
     /// Further figures by their TRL names.
     pub figures: Vec<(String, f64)>,
 }

@@ -5,7 +5,7 @@
 //! so a run killed anywhere and started again writes the same bytes and logs the same losses as an undisturbed one; no
 //! wall-clock figure enters a checkpoint or the log history.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use medtrain_crds::{
     contract::Phase,
@@ -40,6 +40,8 @@ pub struct Training<B: LmBackend> {
     pub latest: Option<(u64, Evaluation)>,
     window: Window,
     loss_sum: f64,
+    /// Steps that `loss_sum` is over.
+    losses: u64,
 }
 
 /// Sums since the last log entry.
@@ -58,6 +60,9 @@ struct Meta {
     history: TrainerState,
     window: Window,
     loss_sum: f64,
+    losses: u64,
+    /// How batches were cut into passes, which decides rounding.
+    passes: [u32; 3],
     before: Option<SavedEvaluation>,
     latest: Option<(u64, SavedEvaluation)>,
     task: serde_json::Value,
@@ -91,9 +96,9 @@ pub enum Ended {
 }
 
 /// Where checkpoints go.
-pub trait Checkpoints {
-    /// Makes a checkpoint durable; `extra` writes further files into its folder.
-    fn save(&mut self, state: State, total: u64, extra: &dyn Fn(&Path) -> Result<()>) -> Result<()>;
+pub trait Checkpoints<B: LmBackend> {
+    /// Makes a checkpoint durable, with the adapter and `trainer_state.json` beside the state.
+    fn save(&mut self, state: State, total: u64, parameters: &Parameters<B>, history: &TrainerState) -> Result<()>;
 }
 
 impl<B: LmBackend> Training<B> {
@@ -108,23 +113,31 @@ impl<B: LmBackend> Training<B> {
             latest: None,
             window: Window::default(),
             loss_sum: 0.0,
+            losses: 0,
         }
     }
 
     /// Mean loss of all steps so far.
     pub fn mean_loss(&self) -> f64 {
-        self.loss_sum / self.step.max(1) as f64
+        self.loss_sum / self.losses.max(1) as f64
     }
 
     pub fn updates(&self) -> u64 {
         self.optimizer.updates()
     }
 
-    /// Takes everything from a checkpoint.
+    /// Takes everything from a checkpoint. Returns whether batches are still cut into the same passes, so that the bits
+    /// will be those of an undisturbed run.
     ///
     /// # Errors
     /// 65 when it is not one of this stage.
-    pub fn restore(&mut self, state: &State, task: &mut dyn Task<B>, device: &B::Device) -> Result<()> {
+    pub fn restore(
+        &mut self,
+        state: &State,
+        task: &mut dyn Task<B>,
+        args: &TrainArgs,
+        device: &B::Device,
+    ) -> Result<bool> {
         let meta: Meta = serde_json::from_value(state.meta.clone())
             .map_err(|error| Failure::input(format!("checkpoint: state.json is not readable: {error}")))?;
         for (name, parameter) in &mut self.parameters {
@@ -140,12 +153,13 @@ impl<B: LmBackend> Training<B> {
         self.history = meta.history;
         self.window = meta.window;
         self.loss_sum = meta.loss_sum;
+        self.losses = meta.losses;
         self.before = meta.before.map(Into::into);
         self.latest = meta.latest.map(|(step, evaluation)| (step, evaluation.into()));
-        Ok(())
+        Ok(meta.passes == passes(args))
     }
 
-    fn state(&self, task: &dyn Task<B>) -> Result<State> {
+    fn state(&self, task: &dyn Task<B>, args: &TrainArgs) -> Result<State> {
         let mut tensors = BTreeMap::new();
         for (name, parameter) in &self.parameters {
             tensors.insert(format!("parameter/{name}"), Stored::of_f32(parameter.shape.clone(), &parameter.to_host()));
@@ -157,6 +171,8 @@ impl<B: LmBackend> Training<B> {
             history: self.history.clone(),
             window: self.window.clone(),
             loss_sum: self.loss_sum,
+            losses: self.losses,
+            passes: passes(args),
             before: self.before.as_ref().map(Into::into),
             latest: self.latest.as_ref().map(|(step, evaluation)| (*step, evaluation.into())),
             task,
@@ -171,15 +187,14 @@ impl<B: LmBackend> Training<B> {
         &mut self,
         task: &mut dyn Task<B>,
         args: &TrainArgs,
-        checkpoints: &mut dyn Checkpoints,
+        checkpoints: &mut dyn Checkpoints<B>,
         monitor: &mut Monitor,
         stop: &StopSignal,
-        extra: &dyn Fn(&Path, &Parameters<B>, &TrainerState) -> Result<()>,
     ) -> Result<Ended> {
         let total = task.total_steps();
         self.describe(args, total);
         monitor.begin(self.step, total);
-        if self.step == 0 && self.before.is_none() {
+        if self.step == 0 && self.before.is_none() && !stop.stop_requested() {
             self.before = self.evaluate(task, monitor)?;
         }
         let mut saved_at = self.step;
@@ -187,7 +202,7 @@ impl<B: LmBackend> Training<B> {
             let started = Instant::now();
             if stop.stop_requested() || !self.advance(task, args, total, monitor, stop, started)? {
                 if saved_at != self.step || self.step == 0 {
-                    self.checkpoint(task, total, checkpoints, monitor, extra)?;
+                    self.checkpoint(task, args, total, checkpoints, monitor)?;
                 }
                 return Ok(Ended::Stopped);
             }
@@ -197,12 +212,13 @@ impl<B: LmBackend> Training<B> {
                 IntervalStrategy::Epoch => task.epoch(self.step).floor() > task.epoch(self.step - 1).floor(),
             };
             let (evaluate, save) = (due(args.eval_strategy, args.eval_steps), due(args.save_strategy, args.save_steps));
-            if evaluate && self.step < total {
-                self.latest = self.evaluate(task, monitor)?.map(|evaluation| (self.step, evaluation));
-            }
+            // Saved first: an evaluation can take long, and a stop request does not wait.
             if save && self.step < total {
-                self.checkpoint(task, total, checkpoints, monitor, extra)?;
+                self.checkpoint(task, args, total, checkpoints, monitor)?;
                 saved_at = self.step;
+            }
+            if evaluate && self.step < total && !stop.stop_requested() {
+                self.latest = self.evaluate(task, monitor)?.map(|evaluation| (self.step, evaluation));
             }
         }
         if self.latest.as_ref().is_none_or(|(step, _)| *step != self.step) {
@@ -210,7 +226,7 @@ impl<B: LmBackend> Training<B> {
         }
         // The work that follows (merge, upload) can fail; the training is then not lost.
         if args.save_strategy != IntervalStrategy::No && saved_at != self.step {
-            self.checkpoint(task, total, checkpoints, monitor, extra)?;
+            self.checkpoint(task, args, total, checkpoints, monitor)?;
         }
         Ok(Ended::Finished)
     }
@@ -247,10 +263,13 @@ impl<B: LmBackend> Training<B> {
         }
         drop(gradients);
         self.step += 1;
-        self.loss_sum += outcome.loss;
-        self.window.loss += outcome.loss;
-        self.window.steps += 1;
-        for (name, value) in &outcome.figures {
+        if !outcome.skipped {
+            self.loss_sum += outcome.loss;
+            self.losses += 1;
+            self.window.loss += outcome.loss;
+            self.window.steps += 1;
+        }
+        for (name, value) in outcome.figures.iter().filter(|(_, value)| value.is_finite()) {
             let entry = self.window.figures.entry(name.clone()).or_default();
             entry.0 += value;
             entry.1 += 1;
@@ -299,7 +318,16 @@ impl<B: LmBackend> Training<B> {
         let view = self.tuned.view(&self.parameters)?;
         let evaluation = task.evaluate(&view)?;
         if let Some(evaluation) = &evaluation {
-            let entry = LogEntry { epoch: task.epoch(self.step), step: self.step, values: evaluation.figures.clone() };
+            if let Some((name, _)) = evaluation.figures.iter().find(|(_, value)| value.is_nan()) {
+                return Err(Failure::internal(format!(
+                    "step {}: {name} on the held-out rows is not a number; lower train.learningRate, or check that the \
+                     model itself gives finite logits",
+                    self.step
+                )));
+            }
+            let finite = evaluation.figures.iter().filter(|(_, value)| value.is_finite());
+            let values = finite.map(|(name, value)| (name.clone(), *value)).collect();
+            let entry = LogEntry { epoch: task.epoch(self.step), step: self.step, values };
             self.history.log_history.push(entry.clone());
             monitor.evaluated(&entry)?;
         }
@@ -310,15 +338,15 @@ impl<B: LmBackend> Training<B> {
     fn checkpoint(
         &mut self,
         task: &dyn Task<B>,
+        args: &TrainArgs,
         total: u64,
-        checkpoints: &mut dyn Checkpoints,
+        checkpoints: &mut dyn Checkpoints<B>,
         monitor: &mut Monitor,
-        extra: &dyn Fn(&Path, &Parameters<B>, &TrainerState) -> Result<()>,
     ) -> Result<()> {
         monitor.phase(Phase::Saving);
-        let state = self.state(task)?;
+        let state = self.state(task, args)?;
         let bytes = state.tensors.values().map(|tensor| tensor.bytes.len() as u64).sum();
-        checkpoints.save(state, total, &|folder| extra(folder, &self.parameters, &self.history))?;
+        checkpoints.save(state, total, &self.parameters, &self.history)?;
         monitor.checkpoint(self.step, bytes);
         monitor.phase(Phase::Training);
         Ok(())
@@ -333,4 +361,9 @@ impl<B: LmBackend> Training<B> {
         history.train_batch_size = u64::from(args.per_device_train_batch_size);
         history.num_train_epochs = args.num_train_epochs.ceil() as u64;
     }
+}
+
+/// The arguments that cut the same batch into other passes.
+fn passes(args: &TrainArgs) -> [u32; 3] {
+    [args.per_device_train_batch_size, args.gradient_accumulation_steps, args.per_device_eval_batch_size]
 }

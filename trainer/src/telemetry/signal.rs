@@ -1,12 +1,14 @@
-//! SIGTERM and Ctrl-C: the first asks the stage to write a checkpoint and stop, a second Ctrl-C ends at once.
+//! SIGTERM and Ctrl-C: while a stage trains, the first asks it to write a checkpoint and stop, and a second Ctrl-C ends
+//! at once; before and between stages there is nothing to save, and the first ends the process.
 //!
-//! Holds: after [`StopSignal::install`] neither signal kills the process by itself.
+//! Holds: after [`StopSignal::install`] a first signal always ends the process with 85.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
+use medtrain_crds::contract::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{Failure, Result};
@@ -14,9 +16,25 @@ use crate::failure::{Failure, Result};
 /// What a shell reports for a program ended by Ctrl-C.
 const ABORTED: i32 = 130;
 
+const NOTHING_TO_SAVE: &str =
+    "stopped; no training was under way, so nothing is lost: run the same command again to go on";
+
 /// Cheap to clone and to ask; loops ask between steps.
 #[derive(Clone, Debug, Default)]
-pub struct StopSignal(Arc<AtomicBool>);
+pub struct StopSignal {
+    requested: Arc<AtomicBool>,
+    /// A stage is at work that will ask.
+    awaited: Arc<AtomicBool>,
+}
+
+/// See [`StopSignal::awaited`].
+pub struct Awaited<'a>(&'a StopSignal);
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.awaited.store(false, Ordering::SeqCst);
+    }
+}
 
 impl StopSignal {
     /// Listens on a thread of its own, for the rest of the process.
@@ -25,7 +43,7 @@ impl StopSignal {
     /// 70 when the thread or the handlers can't be made.
     pub fn install() -> Result<Self> {
         let stop = Self::default();
-        let flag = stop.clone();
+        let seen = stop.clone();
         let fails = |e: std::io::Error| Failure::internal(format!("signals can't be handled: {e}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fails)?;
         let (mut terminate, mut interrupt) = {
@@ -40,11 +58,15 @@ impl StopSignal {
                     Some(()) = interrupt.recv() => interrupts += 1,
                     else => return,
                 }
+                if !seen.awaited.load(Ordering::SeqCst) {
+                    eprintln!("{NOTHING_TO_SAVE}");
+                    std::process::exit(ExitCode::Checkpointed.code().into());
+                }
                 if interrupts > 1 {
                     eprintln!("stopped without a new checkpoint; the last saved one is kept");
                     std::process::exit(ABORTED);
                 }
-                if !flag.0.swap(true, Ordering::SeqCst) && interrupts == 1 {
+                if !seen.requested.swap(true, Ordering::SeqCst) && interrupts == 1 {
                     eprintln!("saving a checkpoint and stopping; press Ctrl-C again to stop at once");
                 }
             }
@@ -54,12 +76,27 @@ impl StopSignal {
     }
 
     pub fn stop_requested(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.requested.load(Ordering::SeqCst)
+    }
+
+    /// Until the result is dropped, signals wait for [`Self::stop_requested`] to be asked instead of ending the process.
+    pub fn awaited(&self) -> Awaited<'_> {
+        self.awaited.store(true, Ordering::SeqCst);
+        Awaited(self)
+    }
+
+    /// # Errors
+    /// 85 if a signal came while the last stage was at work and had no step left to stop after.
+    pub fn check(&self) -> Result<()> {
+        match self.stop_requested() {
+            true => Err(Failure::new(ExitCode::Checkpointed, NOTHING_TO_SAVE)),
+            false => Ok(()),
+        }
     }
 
     /// As a signal would; for limits (`maxSteps` of a test, a deadline) and tests.
     pub fn request(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.requested.store(true, Ordering::SeqCst);
     }
 }
 
@@ -77,10 +114,9 @@ mod tests {
     /// The body of the child process that the tests below signal; does nothing in an ordinary test run.
     #[test]
     fn child() {
-        if std::env::var_os(CHILD).is_none() {
-            return;
-        }
+        let Some(kind) = std::env::var_os(CHILD) else { return };
         let stop = StopSignal::install().unwrap();
+        let _awaited = (kind == "training").then(|| stop.awaited());
         println!("\nready");
         while !stop.stop_requested() {
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -89,10 +125,10 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_secs(20));
     }
 
-    fn spawn() -> (Child, impl FnMut(&str)) {
+    fn spawn(kind: &str) -> (Child, impl FnMut(&str) + use<>) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "telemetry::signal::tests::child", "--nocapture"])
-            .env(CHILD, "1")
+            .env(CHILD, kind)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -108,8 +144,8 @@ mod tests {
     }
 
     #[test]
-    fn sigterm_asks_to_stop_and_does_not_kill() {
-        let (mut child, mut wait_for) = spawn();
+    fn sigterm_asks_a_training_to_stop_and_does_not_kill() {
+        let (mut child, mut wait_for) = spawn("training");
         send("-TERM", &child);
         wait_for("stopping");
         send("-TERM", &child);
@@ -120,8 +156,17 @@ mod tests {
     }
 
     #[test]
+    fn with_nothing_to_save_the_first_signal_ends_at_once_with_85() {
+        for name in ["-INT", "-TERM"] {
+            let (mut child, _) = spawn("checking");
+            send(name, &child);
+            assert_eq!(child.wait().unwrap().code(), Some(85), "{name}");
+        }
+    }
+
+    #[test]
     fn a_second_ctrl_c_ends_at_once_with_130() {
-        let (mut child, mut wait_for) = spawn();
+        let (mut child, mut wait_for) = spawn("training");
         send("-INT", &child);
         wait_for("stopping");
         send("-INT", &child);

@@ -214,7 +214,7 @@ fn no_weights(dir: &Path) -> Failure {
     } else if let Some(gguf) = entries.iter().filter(|name| name.ends_with(".gguf")).min() {
         Failure::input(format!("{dir}: no {SINGLE}; import the GGUF file first: medtrain import {gguf} DIR"))
     } else {
-        Failure::input(format!("{dir}: no {SINGLE} and no {INDEX}"))
+        Failure::input(format!("{dir}: no {SINGLE} and no {INDEX}; the download is incomplete, or this is no model"))
     }
 }
 
@@ -325,7 +325,10 @@ mod tests {
     #[test]
     fn a_directory_without_weights_says_what_it_holds_instead() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(error(dir.path()), "DIR: no model.safetensors and no model.safetensors.index.json");
+        assert_eq!(
+            error(dir.path()),
+            "DIR: no model.safetensors and no model.safetensors.index.json; the download is incomplete, or this is no model"
+        );
         std::fs::write(dir.path().join("m.gguf"), "").unwrap();
         assert!(error(dir.path()).ends_with("import the GGUF file first: medtrain import m.gguf DIR"));
         std::fs::write(dir.path().join("pytorch_model.bin"), "").unwrap();

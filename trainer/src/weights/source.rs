@@ -180,7 +180,10 @@ fn check_complete(dir: &Path) -> Result<()> {
         return Ok(());
     }
     if !dir.is_dir() {
-        return Err(Failure::input(format!("{}: no such directory", dir.display())));
+        return Err(Failure::input(format!(
+            "{}: no such directory; a model of the hub is written hf://org/name",
+            dir.display()
+        )));
     }
     if !dir.join("config.json").is_file() {
         return Err(Failure::input(format!("{}: no config.json, so this is not a model directory", dir.display())));

@@ -139,7 +139,7 @@ fn wrong_sources_say_what_they_are() {
     fs::create_dir(place.path("dir")).unwrap();
     let error =
         |uri: &str| place.model(uri).unwrap_err().message.replace(&place.dir.path().display().to_string(), "BASE");
-    assert_eq!(error("none"), "BASE/none: no such directory");
+    assert_eq!(error("none"), "BASE/none: no such directory; a model of the hub is written hf://org/name");
     assert_eq!(error("file"), "BASE/file: is a file; name a model directory or a .gguf file");
     assert_eq!(error("dir"), "BASE/dir: no config.json, so this is not a model directory");
     assert_eq!(error("none.gguf"), "BASE/none.gguf: not found");

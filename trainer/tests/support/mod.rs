@@ -16,6 +16,9 @@ const ADVICE: [&str; 6] = ["rest", "walk", "sleep", "drink", "eat well", "keep w
 /// What the reward model learns to tell apart.
 const ENDINGS: [&str; 2] = ["see a doctor", "it is nothing"];
 
+/// Rows of each file of training data.
+pub const ROWS: usize = 96;
+
 /// A folder with a training file, its data, and room for outputs.
 pub struct Lab {
     pub dir: TempDir,
@@ -102,7 +105,7 @@ impl Lab {
         fs::write(dir.path().join("training.yaml"), yaml(&tokenizer, size)).unwrap();
         let lab = Self { dir };
         let words = |i: usize, ending: usize| (COMPLAINTS[i % 8], ADVICE[i / 8 % 6], ENDINGS[ending % 2]);
-        for (suffix, rows) in [("", 0..96), ("-eval", 100..132)] {
+        for (suffix, rows) in [("", 0..ROWS), ("-eval", 100..132)] {
             let rows = || rows.clone();
             let file = |name: &str, end: &str| lab.path(&format!("{name}{suffix}.{end}"));
             let document = |i| {
@@ -127,6 +130,21 @@ impl Lab {
             write(file("ppo", "jsonl"), rows().map(prompt));
         }
         lab
+    }
+
+    /// Replaces `from`, which must be there, in one of the lab's files, wherever it stands.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(file)).unwrap();
+        assert!(text.contains(from), "{file} holds no {from:?}");
+        fs::write(self.path(file), text.replace(from, to)).unwrap();
+    }
+
+    /// Puts another row in place of the 17th of a data file.
+    pub fn replace_row(&self, file: &str, row: &[u8]) {
+        let bytes = fs::read(self.path(file)).unwrap();
+        let mut rows: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+        rows[16] = row;
+        fs::write(self.path(file), rows.join(&b'\n')).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

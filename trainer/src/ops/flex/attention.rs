@@ -44,6 +44,7 @@ pub fn forward(
     segments: &Segments,
 ) -> (Tensor<Flex, 2>, Tensor<Flex, 2>) {
     let n = q.dims()[0];
+    assert_eq!(segments.rows(), n, "segments cover the batch"); // the buffers below are filled by segment
     let (d, heads, kv_heads) = (shape.head_dim, shape.heads, shape.kv_heads);
     let (q_stride, kv_stride) = (heads * d, kv_heads * d);
     let (q, k, v) = (Values::of(q), Values::of(k), Values::of(v));
@@ -93,6 +94,7 @@ pub fn backward(
     segments: &Segments,
 ) -> (Tensor<Flex, 2>, Tensor<Flex, 2>, Tensor<Flex, 2>) {
     let n = q.dims()[0];
+    assert_eq!(segments.rows(), n, "segments cover the batch");
     let (d, heads, kv_heads) = (shape.head_dim, shape.heads, shape.kv_heads);
     let (q_stride, kv_stride) = (heads * d, kv_heads * d);
     let (dout, out, lse) = (Values::of(dout), Values::of(out), Values::of(lse));

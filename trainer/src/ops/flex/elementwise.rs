@@ -170,6 +170,8 @@ pub fn adamw(
         epsilon: step.epsilon as f32,
     };
     let gradient = Values::of(gradient);
+    let lengths = [parameter.dims(), first.dims(), second.dims()];
+    assert!(lengths.iter().all(|length| length[0] == gradient.get().len()), "parameter, moments and gradient fit");
     let mut moments = None;
     let parameter = update(parameter, |parameter| {
         let mut new_second = None;

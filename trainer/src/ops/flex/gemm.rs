@@ -4,9 +4,8 @@
 //! of threads (tested in `ops/tests.rs`).
 
 use gemm::Parallelism;
-use rayon::prelude::*;
 
-use super::simd;
+use super::few_rows;
 
 /// `C = [C +] scale · A B` with `A` `[m, k]`, `B` `[k, n]`, `C` `[m, n]`.
 #[derive(Clone, Copy)]
@@ -127,22 +126,11 @@ impl Product {
     }
 }
 
-/// Few rows against a big matrix are bound by reading the matrix: each weight row is read once, for all inputs.
-const FEW_ROWS: usize = 4;
-
 /// `y = x Wᵀ` with `x` `[n, i]`, `w` `[o, i]`.
 pub fn times_transposed(x: &[f32], w: &[f32], y: &mut [f32], [n, i, o]: [usize; 3]) {
-    if n > FEW_ROWS || o < 64 {
-        return Product::new([n, i, o]).right_transposed().run(x, w, y);
+    if n <= few_rows::MAX_ROWS {
+        few_rows::times_transposed(x, w, y, [n, i, o]);
+    } else {
+        Product::new([n, i, o]).right_transposed().run(x, w, y);
     }
-    const OUTPUTS: usize = 32;
-    let shared = super::Shared::new(y);
-    w.par_chunks(OUTPUTS * i).enumerate().for_each(|(block, rows)| {
-        let outputs = rows.len() / i;
-        for (row, x) in x.chunks_exact(i).enumerate() {
-            // SAFETY: this block alone writes outputs `block·OUTPUTS..` of each row, and they lie in `y` `[n, o]`.
-            let out = unsafe { shared.range(row * o + block * OUTPUTS, outputs) };
-            simd::rows_dot(rows, x, out);
-        }
-    });
 }

@@ -40,6 +40,7 @@ fn record(scores: &mut TokenScores, rows: &[simd::RowScore]) {
 
 pub fn scores(h: &Tensor<Flex, 2>, head: &Tensor<Flex, 2>, targets: &[u32], temperature: f32) -> TokenScores {
     let ([n, width], [vocab, _]) = (h.dims(), head.dims());
+    assert_eq!(targets.len(), n, "one target a row");
     let (h, head) = (Values::of(h), Values::of(head));
     let rows = chunk_rows(vocab, n);
     let mut logits = unfilled(rows * vocab);
@@ -60,9 +61,11 @@ pub fn scores_backward(
     want_head: bool,
 ) -> (TokenScores, Tensor<Flex, 2>, Option<Tensor<Flex, 2>>) {
     let ([n, width], [vocab, _]) = (h.dims(), head.dims());
+    assert_eq!(targets.len(), n, "one target a row");
     let (h, head) = (Values::of(h), Values::of(head));
     let rows = chunk_rows(vocab, n);
     let mut logits = unfilled(rows * vocab);
+    assert_eq!(d_logprobs.len(), n, "one gradient a row");
     let mut dh = unfilled(n * width);
     let mut dw = want_head.then(|| vec![0.0; vocab * width]);
     let mut scores = TokenScores::default();

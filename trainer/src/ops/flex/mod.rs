@@ -6,6 +6,7 @@
 
 mod attention;
 mod elementwise;
+mod few_rows;
 mod gemm;
 mod head;
 mod simd;
@@ -53,8 +54,8 @@ fn update<const D: usize>(tensor: Tensor<Flex, D>, change: impl FnOnce(&mut [f32
 /// A buffer that the caller fills completely.
 fn unfilled(length: usize) -> Vec<f32> {
     let mut buffer = Vec::with_capacity(length);
-    // SAFETY: every bit pattern is a valid f32, the capacity is `length`, and each caller writes all elements before any
-    // is read.
+    // SAFETY: the capacity is `length`, and each caller writes every element before any is read: products fill their whole
+    // result, row-wise kernels visit every row, and where rows come by segment or target their number is asserted.
     #[allow(clippy::uninit_vec)]
     unsafe {
         buffer.set_len(length);

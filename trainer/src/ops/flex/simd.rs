@@ -358,30 +358,3 @@ dispatched! {
         }
     }
 }
-
-dispatched! {
-    /// `y[j] = w[j] · x` for rows `w` of `x`'s length.
-    pub fn rows_dot(w: &[f32], x: &[f32], y: &mut [f32]) {
-        let n = x.len();
-        for (out, row) in y.iter_mut().zip(w.chunks_exact(n)) {
-            let row = &row[..n];
-            let mut a = [0.0_f32; LANES];
-            let mut b = [0.0_f32; LANES];
-            let mut chunks = row.chunks_exact(2 * LANES).zip(x.chunks_exact(2 * LANES));
-            for (w, x) in &mut chunks {
-                for lane in 0..LANES {
-                    a[lane] = w[lane].mul_add(x[lane], a[lane]);
-                    b[lane] = w[LANES + lane].mul_add(x[LANES + lane], b[lane]);
-                }
-            }
-            let mut total = 0.0;
-            for lane in 0..LANES {
-                total += a[lane] + b[lane];
-            }
-            for i in n / (2 * LANES) * (2 * LANES)..n {
-                total = row[i].mul_add(x[i], total);
-            }
-            *out = total;
-        }
-    }
-}
