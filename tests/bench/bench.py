@@ -5,7 +5,8 @@ the first of a round changing. Nothing here judges speed; what must hold, or the
 the same: the loss of the first training step within SAME_LOSS, and generated tokens that are greedy under the peer's
 own logits within SAME_LOGIT.
 
-A row's name says its work, so other shapes need no change here: `lora-4x512-dropout0.05`, `generate-8x128+64`.
+A row's name says its work, so other shapes need no change here: `lora-4x512-dropout0.05`,
+`lora-1x2048-dropout0-checkpointing`, `generate-8x128+64`.
 """
 
 import argparse
@@ -29,7 +30,7 @@ BUSY = 0.05  # share of the CPUs that others may take before a result is doubtfu
 # In the names of the trainer's LoraArgs and TrainArgs; all-linear is spelt out.
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 LORA = {"rank": 8, "alpha": 16.0, "targetModules": PROJECTIONS, "useRslora": False, "modulesToSave": []}
-TRAIN = {"learningRate": 2e-4, "weightDecay": 0.0, "maxGradNorm": 1.0, "gradientCheckpointing": False}
+TRAIN = {"learningRate": 2e-4, "weightDecay": 0.0, "maxGradNorm": 1.0}
 
 
 class BenchError(Exception):
@@ -45,10 +46,10 @@ class Row:
 
     @classmethod
     def parse(cls, name: str) -> "Row":
-        if found := re.fullmatch(r"lora-(\d+)x(\d+)-dropout(\d+(?:\.\d+)?)", name):
+        if found := re.fullmatch(r"lora-(\d+)x(\d+)-dropout(\d+(?:\.\d+)?)(-checkpointing)?", name):
             batch, length, dropout = int(found[1]), int(found[2]), float(found[3])
             lora = LORA | {"dropout": dropout}
-            task = {"train": {"lora": lora, "train": TRAIN}}
+            task = {"train": {"lora": lora, "train": TRAIN | {"gradientCheckpointing": found[4] is not None}}}
         elif found := re.fullmatch(r"generate-(\d+)x(\d+)\+(\d+)", name):
             batch, length = int(found[1]), int(found[2])
             task = {"generate": {"maxNewTokens": int(found[3])}}
@@ -283,9 +284,11 @@ def arguments() -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    from tokenizers import Tokenizer  # here, so that the tests need no virtual environment
-
     rows = [Row.parse(name) for name in options.rows]
+    try:
+        from tokenizers import Tokenizer  # here, so that the tests need no virtual environment
+    except ModuleNotFoundError as error:
+        raise BenchError(f"{error} in {sys.executable}: install tests/bench/requirements.txt there") from error
     cpus = sorted(os.sched_getaffinity(0))
     threads = options.threads or len(cpus)
     if threads < len(cpus):

@@ -32,6 +32,8 @@ class Training:
             use_rslora=lora["useRslora"],
         )
         self.model = peft.get_peft_model(model, config).train()
+        if train["gradientCheckpointing"]:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.ids = ids
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.max_grad_norm = train["maxGradNorm"]

@@ -36,6 +36,9 @@ class BenchTest(unittest.TestCase):
     def test_a_rows_name_says_its_work(self):
         self.assertEqual((TRAIN.batch, TRAIN.length), (4, 512))
         self.assertEqual(TRAIN.task["train"]["lora"]["dropout"], 0.05)
+        self.assertIs(TRAIN.task["train"]["train"]["gradientCheckpointing"], False)
+        checkpointing = bench.Row.parse("lora-1x2048-dropout0-checkpointing")
+        self.assertIs(checkpointing.task["train"]["train"]["gradientCheckpointing"], True)
         self.assertEqual((GENERATE.batch, GENERATE.length, GENERATE.task), (8, 128, {"generate": {"maxNewTokens": 64}}))
         for name in ["lora-4x512", "generate-0x128+64", "lora-4x1-dropout0", "generate-1x128+0"]:
             with self.assertRaisesRegex(bench.BenchError, f"row {name}".replace("+", r"\+")):

@@ -50,7 +50,7 @@ fn the_json_of_problems_is_the_golden_one() {
 }
 
 #[test]
-fn the_table_has_a_row_a_stage_and_warnings_below() {
+fn the_table_has_a_row_a_stage_and_notes_below() {
     let lab = lab();
     let (resolved, ws) = lab.open().unwrap();
     let found = preflight::preflight(&resolved, &ws).unwrap();
@@ -70,8 +70,8 @@ sft    SFT   policy<-pt                             key-of-the-1  no      30    
 rm     RM    base<-sft                              key-of-the-2  no      24    2.0k                6    1.00  100 MiB
 ppo    PPO   policy<-sft reference<-sft reward<-rm  key-of-the-3  no      20     750  12 (3 rollouts)    1.20  100 MiB
 
-warning: tokenizer: pad_token is not set: the existing token <|endoftext|> (id 0) pads instead
-warning: tokenizer: documents are separated by <|endoftext|> (id 0)
+note: pad_token is not set: the existing token <|endoftext|> (id 0) pads instead
+note: documents are separated by <|endoftext|> (id 0)
 "
     );
 }

@@ -184,16 +184,11 @@ fn stored_model(external: &External) -> Result<Facts> {
 
 fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer, random: bool) -> Result<()> {
     let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
-    if tokens <= rows {
-        return Ok(());
+    if random && tokens > rows {
+        let message = format!("vocab_size is {rows}, but the tokenizer has {tokens} tokens; set it to that");
+        return Err(Failure::config(message));
     }
-    Err(match random {
-        true => Failure::config(format!("vocab_size is {rows}, but the tokenizer has {tokens} tokens; set it to that")),
-        false => Failure::input(format!(
-            "the tokenizer has {tokens} tokens, the model only {rows} embeddings; they belong to different models: put \
-             the model's own tokenizer files beside its weights"
-        )),
-    })
+    tokenizer.check_fits(rows)
 }
 
 /// The matrices have the shapes that the configuration calls for; values are not looked at.

@@ -148,7 +148,7 @@ fn one_stage_alone_is_looked_at_under_its_own_place() {
     let failures = preflight_stage(&resolved, &ws, "rm").unwrap_err();
     assert!(failures[0].message.starts_with("stages[2].dataset: rm.jsonl: line 1: "), "{}", failures[0]);
     let unknown = preflight_stage(&resolved, &ws, "dpo").unwrap_err();
-    assert_eq!(unknown[0].message, "there is no stage \"dpo\"; there are pt, sft, rm, ppo");
+    assert_eq!(unknown[0].message, "--only dpo: there is no such stage; there are pt, sft, rm, ppo");
 }
 
 #[test]
@@ -166,7 +166,12 @@ fn every_problem_of_every_stage_is_told_at_once() {
     assert_eq!(
         problems,
         [
-            (65, "model.uri: ~/model: no model.safetensors and no model.safetensors.index.json".to_owned()),
+            (
+                65,
+                "model.uri: ~/model: no model.safetensors and no model.safetensors.index.json; the download is \
+                 incomplete, or this is no model"
+                    .to_owned()
+            ),
             (
                 65,
                 "stages[2].dataset.train[0]: rm/*.jsonl: no file matches; paths start at the folder of the YAML file, ~"
@@ -210,10 +215,14 @@ fn rows_are_checked_in_every_file_even_if_the_model_is_wrong() {
             ),
             (
                 66,
-                "stages[1].dataset: more.jsonl: line 1, column 23: malformed JSON: EOF while parsing an object"
+                "stages[1].dataset: more.jsonl: line 1, column 23: malformed JSON: the line ends inside the row; a row \
+                 is one JSON object on one line"
                     .to_owned()
             ),
-            (66, "stages[3].dataset: ppo.jsonl: no rows: the file is empty".to_owned()),
+            (
+                66,
+                "stages[3].dataset: ppo.jsonl: no rows: the file is empty; write some, or take it off the list".to_owned()
+            ),
         ]
     );
     assert!(problems.iter().all(|(_, text)| !text.contains("SECRET")));
@@ -338,8 +347,9 @@ fn an_adapter_is_continued_over_the_model_it_names() {
 fn an_adapter_for_another_base_is_refused() {
     let lab = one_stage(CONTINUED);
     write_adapter(&lab, 48, "../model");
-    let expected = "stages[0].inputs.adapter: adapter: tensor \"model.layers.0.self_attn.q_proj.lora_A.weight\" has \
-                    shape [4, 48], over this model it would be [4, 32]; the adapter was trained over another model";
+    let expected = "stages[0].inputs.adapter: adapter: was trained over another model: tensor \
+                    \"model.layers.0.self_attn.q_proj.lora_A.weight\" has shape [4, 48], over this model it would be \
+                    [4, 32]; name that model as the policy, or drop the adapter";
     assert_eq!(lab.problem(), (65, expected.to_owned()));
     let mut other = config();
     other["rope_theta"] = json!(5000.0);

@@ -168,7 +168,7 @@ fn data_that_is_wrong() {
 #[test]
 fn rows_that_do_not_fit_are_counted_and_told_as_each_stage_wants() {
     let mut table = Table::default();
-    table.accepted("cut", add_long_row, PLAN, &["stages[1]: dataset.train: 1 of 96 rows cut to maxLength"]);
+    table.accepted("cut", add_long_row, PLAN, &["stages[1].dataset.train: 1 of 96 rows cut to maxLength"]);
     table.accepted(
         "left out",
         |lab| {
@@ -176,7 +176,7 @@ fn rows_that_do_not_fit_are_counted_and_told_as_each_stage_wants() {
             add_long_row(lab);
         },
         PLAN,
-        &["stages[1]: dataset.train: 1 of 96 rows left out: longer than train.maxLength; raise it to keep them"],
+        &["stages[1].dataset.train: 1 of 96 rows left out: longer than train.maxLength; raise it to keep them"],
     );
     table.accepted(
         "left out by one stage, cut by another",
@@ -190,8 +190,8 @@ fn rows_that_do_not_fit_are_counted_and_told_as_each_stage_wants() {
         },
         PLAN,
         &[
-            "stages[1]: dataset.train: 1 of 96 rows left out: longer than train.maxLength; raise it to keep them",
-            "stages[2]: dataset.train: 1 of 96 rows cut to maxLength",
+            "stages[1].dataset.train: 1 of 96 rows left out: longer than train.maxLength; raise it to keep them",
+            "stages[2].dataset.train: 1 of 96 rows cut to maxLength",
         ],
     );
     table.accepted(
@@ -202,7 +202,7 @@ fn rows_that_do_not_fit_are_counted_and_told_as_each_stage_wants() {
             fs::write(lab.path("sft.jsonl"), rows).unwrap();
         },
         PLAN,
-        &["stages[1]: dataset.train: 1 of 2 rows left out: no token to learn from (no assistant turn, or nothing in it)"],
+        &["stages[1].dataset.train: 1 of 2 rows left out: no token to learn from (no assistant turn, or nothing in it)"],
     );
     table.holds();
 }
