@@ -48,3 +48,30 @@ fn the_first_minibatch_of_a_rollout_has_ratio_one() {
     assert!((ratio - 1.0).abs() < 1e-5, "ratio {ratio}");
     assert_eq!(first["policy/clipfrac_avg"], 0.0);
 }
+
+/// Guards the stages' `recipe` numbers: whoever changes what a step computes changes these losses, and must then raise the
+/// recipe (crds/src/stage), or finished stages would be taken for the new ones.
+#[test]
+fn the_first_steps_of_each_kind_have_their_golden_losses() {
+    // Of RM and PPO the first alone: later ones are small or depend on drawn tokens, so rounding shows.
+    let golden: [(&str, &[(usize, f64)]); 4] = [
+        ("pt", &[(0, 5.88751), (9, 4.95862), (19, 4.80451)]),
+        ("sft", &[(0, 5.05445), (9, 4.51490), (19, 4.29775)]),
+        ("rm", &[(0, 0.70861)]),
+        ("ppo", &[(0, 0.01452)]),
+    ];
+    let lab = Lab::new(7);
+    assert_ok(&lab.run().output().unwrap());
+    let mut wrong = Vec::new();
+    for (stage, expected) in golden {
+        let history = lab.json(lab.artifact(stage).join("trainer_state.json"))["log_history"].clone();
+        let losses: Vec<f64> = history.as_array().unwrap().iter().filter_map(|entry| entry["loss"].as_f64()).collect();
+        for &(step, expected) in expected {
+            // Other processors round otherwise, and later steps amplify it.
+            if (losses[step] - expected).abs() > 2e-3 * expected.abs().max(0.1) {
+                wrong.push(format!("{stage} step {step}: {}, golden {expected}", losses[step]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -27,7 +27,7 @@ pub struct LogitsArgs {
 }
 
 /// # Errors
-/// 64 for ids that are no rows of token ids of the model; 65 as [`ModelArgs::load`].
+/// 64 for ids that are no rows of token ids of the model; 65 for a model that does not load.
 pub fn run(args: LogitsArgs) -> Result<()> {
     let text = args.model.clone().on_threads(move || {
         let rows: Vec<Vec<u32>> = serde_json::from_str(&args.ids).map_err(|error| {

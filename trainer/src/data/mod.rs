@@ -2,7 +2,7 @@
 //!
 //! [`reader`] splits files into rows, [`formats`] gives rows their type, [`template`] renders dialogues as the model
 //! reads them, [`dialogue`] and [`blocks`] turn them into [`example::Example`]s, [`cache`] keeps those on disk, and
-//! [`prepare`] drives all of it. [`sampler`] and [`packing`] decide the order of training.
+//! [`mod@prepare`] drives all of it. [`sampler`] and [`packing`] decide the order of training.
 //!
 //! Holds: the same files, tokenizer, template and options give the same examples in the same order; memory does not
 //! grow with the length of a file; no error, report or note contains text of a row.

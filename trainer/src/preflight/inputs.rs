@@ -135,7 +135,7 @@ pub fn stage_template(stage: &PlannedStage, tokenizer: &Tokenizer) -> Result<Opt
 /// Reads, checks and encodes the stage's data, or finds that this was done.
 ///
 /// # Errors
-/// 65 for a file that is gone or not what was planned; as [`prepare`]; 66 for rows of another format than the named one.
+/// 65 for a file that is gone or not what was planned; as [`prepare()`]; 66 for rows of another format than the named one.
 pub fn stage_data(
     ws: &Workspace,
     stage: &PlannedStage,

@@ -1,7 +1,7 @@
 //! The four kinds of stage over one loop.
 //!
 //! [`run`] takes a stage from plan to manifest: [`build`] gets inputs, data and model together, [`training`] is the loop,
-//! [`finish`] writes what is left. A kind is a [`task::Task`]: [`causal`] (PT, SFT), [`reward`] (RM), [`ppo`] with its
+//! `finish` writes what is left. A kind is a [`task::Task`]: [`causal`] (PT, SFT), [`reward`] (RM), [`ppo`] with its
 //! [`rollout`]s.
 
 pub mod batch;
