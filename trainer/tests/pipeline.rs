@@ -35,6 +35,9 @@ fn four_stages_leave_what_the_contract_lists_and_a_second_run_reuses_them() {
         let manifest = lab.manifest(stage);
         assert_eq!(manifest["bitExact"], true, "{stage}");
         assert!(manifest["mergeCheck"]["maxLogitDiff"].as_f64().unwrap() < 1e-3, "{stage}");
+        let checkpoints = fs::canonicalize(&artifact).unwrap().parent().unwrap().join("checkpoints");
+        let kept = fs::read_dir(&checkpoints).unwrap().count();
+        assert!((1..=3).contains(&kept), "{stage}: {kept} checkpoints, saveTotalLimit is 3");
         // As the link that `latest/` holds, as the artifact's folder, as a folder in it.
         let folder = fs::canonicalize(&artifact).unwrap();
         for path in [&artifact, folder.parent().unwrap(), &artifact.join("adapter")] {

@@ -12,5 +12,5 @@ mod state;
 mod tests;
 
 pub use local::{Draft, Newest, load, newest_valid_local, prune_local, save};
-pub use remote::{CheckpointRef, Restored, newest_valid, prune, prune_all, publish, restore};
+pub use remote::{CheckpointRef, Restored, newest_valid, prune, prune_finished, publish, restore};
 pub use state::{DType, State, Tensor};

@@ -106,12 +106,25 @@ pub fn prune(store: &Store, stage_dir: &str, run: &RunId, save_total_limit: Opti
     Ok(())
 }
 
-/// Deletes every checkpoint of a stage: after its commit nobody resumes it.
+/// Deletes all but the newest `save_total_limit` checkpoints of a finished stage, whoever wrote them (`None` keeps all), and
+/// what writers left unfinished: after the commit nobody goes on from it.
 ///
 /// # Errors
 /// As [`Store::delete`].
-pub fn prune_all(store: &Store, stage_dir: &str) -> Result<()> {
-    store.delete(&format!("{stage_dir}/checkpoints"))
+pub fn prune_finished(store: &Store, stage_dir: &str, save_total_limit: Option<usize>) -> Result<()> {
+    let keep: Vec<String> = finished(store, stage_dir)?
+        .iter()
+        .take(save_total_limit.unwrap_or(usize::MAX))
+        .map(|(step, run)| folder_of(stage_dir, *step, run))
+        .collect();
+    let prefix = format!("{stage_dir}/checkpoints/");
+    let mut folders: Vec<String> = store
+        .list(prefix.trim_end_matches('/'))?
+        .iter()
+        .filter_map(|object| Some(format!("{prefix}{}", object.path.strip_prefix(&prefix)?.split('/').next()?)))
+        .collect();
+    folders.dedup();
+    folders.iter().filter(|folder| !keep.contains(folder)).try_for_each(|folder| store.delete(folder))
 }
 
 fn newest_that<T>(

@@ -218,7 +218,7 @@ fn a_damaged_or_unfinished_checkpoint_falls_back_to_the_one_before() {
 }
 
 #[test]
-fn a_writer_prunes_only_its_own_and_the_committer_everything() {
+fn a_writer_prunes_only_its_own_and_the_committer_all_but_the_newest() {
     let (dir, stores) = stores();
     for store in stores {
         published(&store, dir.path(), &[1, 2], "bbbbbbbb");
@@ -234,8 +234,13 @@ fn a_writer_prunes_only_its_own_and_the_committer_everything() {
         prune(&store, "stages/sft-1", &run("aaaaaaaa"), Some(1)).unwrap();
         assert_eq!(folders(), ["00000001-bbbbbbbb", "00000002-bbbbbbbb", "00000003-aaaaaaaa"]);
         store.put("stages/sft-1/manifest.json", "done").unwrap();
-        prune_all(&store, "stages/sft-1").unwrap();
-        assert_eq!(store.list("stages/sft-1").unwrap().len(), 1);
+        store.put("stages/sft-1/checkpoints/00000009-cccccccc/state.json", "no manifest: left unfinished").unwrap();
+        prune_finished(&store, "stages/sft-1", None).unwrap();
+        assert_eq!(folders(), ["00000001-bbbbbbbb", "00000002-bbbbbbbb", "00000003-aaaaaaaa"]);
+        assert!(!store.list("stages/sft-1").unwrap().iter().any(|object| object.path.contains("cccccccc")));
+        prune_finished(&store, "stages/sft-1", Some(2)).unwrap();
+        assert_eq!(folders(), ["00000002-bbbbbbbb", "00000003-aaaaaaaa"]);
+        assert!(store.exists("stages/sft-1/manifest.json").unwrap());
     }
 }
 

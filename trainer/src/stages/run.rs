@@ -69,7 +69,7 @@ impl StageRun<'_> {
         let store = &self.workspace.store;
         if let Some(manifest) = artifact::finished(store, &self.stage.dir())? {
             // Left there if the process that finished the stage died right after.
-            checkpoint::prune_all(store, &self.stage.dir())?;
+            checkpoint::prune_finished(store, &self.stage.dir(), self.kept())?;
             self.point(&manifest)?;
             return Ok(StageEnd::Cached(Box::new(manifest)));
         }
@@ -125,7 +125,7 @@ impl StageRun<'_> {
             Committed::Won => manifest,
             Committed::Lost(theirs) => *theirs,
         };
-        checkpoint::prune_all(store, &self.stage.dir())?;
+        checkpoint::prune_finished(store, &self.stage.dir(), self.kept())?;
         self.point(&manifest)?;
         monitor.phase(Phase::Done);
         monitor.finish();
@@ -138,6 +138,11 @@ impl StageRun<'_> {
         if failure.exit == ExitCode::TransientIo && store.local_path(path).is_some() {
             let _ = store.delete(path);
         }
+    }
+
+    /// Checkpoints to keep.
+    fn kept(&self) -> Option<usize> {
+        self.stage.train.save_total_limit.map(|limit| limit as usize)
     }
 
     /// Pointers for people and tools; links in a local store.
@@ -266,7 +271,7 @@ impl<B: LmBackend> Checkpoints<B> for StoreCheckpoints<'_> {
         checkpoint::publish(store, &stage.dir(), &folder, manifest)
             .inspect_err(|failure| self.run.make_room(failure, &unfinished))?;
         std::fs::remove_dir_all(&folder).map_err(|error| Failure::io(&folder, &error))?;
-        checkpoint::prune(store, &stage.dir(), run, stage.train.save_total_limit.map(|limit| limit as usize))
+        checkpoint::prune(store, &stage.dir(), run, self.run.kept())
     }
 }
 
