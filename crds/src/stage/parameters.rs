@@ -173,7 +173,7 @@ section!(
     save_dtype: Dtype = "saveDtype", Type::Choice(&["float32", "bfloat16", "float16"]), UNSET, ALL, UNLESS_UNSET,
         "Dtype of the merged model; else the base's.", "MedTrain";
     log_samples: bool = "logSamples", Type::Bool, OFF, ALL, OUTPUT_ONLY,
-        "Writes generated samples to TensorBoard; they may hold text of your data.", "MedTrain";
+        "Reserved for samples in TensorBoard: accepted, without effect yet.", "MedTrain";
 });
 
 section!(
