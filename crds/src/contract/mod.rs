@@ -9,6 +9,8 @@ mod exit;
 pub mod layout;
 mod manifest;
 pub mod metrics;
+pub mod pod;
+mod preflight;
 mod progress;
 mod stage_config;
 mod termination;
@@ -20,8 +22,9 @@ pub use manifest::{
     BaseModel, CheckpointManifest, DataCounts, FileEntry, Manifest, ManifestInput, MergeCheck, Pointer, SplitCounts,
     Timings, TrainerBuild,
 };
+pub use preflight::{PreflightConfig, PreflightMessage, StageForecast, StageLimits};
 pub use progress::{Phase, Progress};
-pub use stage_config::{PlanRef, StageConfig};
+pub use stage_config::{PlanRef, StageConfig, StoreAccess};
 pub use termination::{Outcome, TerminationMessage};
 pub use version::ContractError;
 pub(crate) use version::parse;

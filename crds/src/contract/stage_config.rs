@@ -12,6 +12,24 @@ pub struct StageConfig {
     pub plan: PlanRef,
     /// Name of the stage within the plan.
     pub stage: String,
+    /// `spec.storage`, in its order: the credentials of entry i are in the environment under
+    /// [`store_prefix(i)`](super::pod::env::store_prefix).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub storage: Vec<StoreAccess>,
+}
+
+/// How to reach the stores whose URIs begin with a prefix; the longest prefix wins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StoreAccess {
+    pub uri_prefix: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// A PEM bundle in the pod, trusted besides the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
 }
 
 /// Where a plan lies and what its bytes hash to.
@@ -25,7 +43,7 @@ pub struct PlanRef {
 
 impl StageConfig {
     pub fn new(plan: PlanRef, stage: impl Into<String>) -> Self {
-        Self { contract: CONTRACT_VERSION, plan, stage: stage.into() }
+        Self { contract: CONTRACT_VERSION, plan, stage: stage.into(), storage: Vec::new() }
     }
 
     /// # Errors

@@ -242,6 +242,9 @@ pub struct PodTemplate {
     pub resources: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_claims: Option<Value>,
+    /// Memory of one accelerator (`80Gi`): preflight refuses a stage that needs more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator_memory: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -145,6 +145,7 @@ pub(super) const POD_TEMPLATE: &[Field] = &[
     optional("imagePullSecrets", Shape::Opaque),
     optional("resources", Shape::Opaque),
     optional("resourceClaims", Shape::Opaque),
+    optional("acceleratorMemory", SHORT),
     optional("nodeSelector", Shape::Opaque),
     optional("affinity", Shape::Opaque),
     optional("tolerations", Shape::Opaque),
