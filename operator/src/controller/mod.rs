@@ -1,0 +1,10 @@
+//! One reconcile: observe, validate, decide, apply, report.
+//!
+//! Holds: only `observe`, `apply` and `report` talk to the API server; all policy is in [`decide`].
+
+pub mod build;
+pub mod decide;
+pub mod names;
+pub mod outcome;
+pub mod seen;
+pub mod validate;
