@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use kube::core::{NamespaceResourceScope, ObjectMeta};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,4 +52,41 @@ impl kube::Resource for RawTraining {
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
     }
+}
+
+/// The definition of the kind as YAML. Its schema is open: [`crate::controller::validate`] checks resources.
+pub fn crd_yaml() -> String {
+    let column = |name: &str, kind: &str, path: &str| json!({"name": name, "type": kind, "jsonPath": path});
+    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{PLURAL}.{GROUP}")},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": medtrain_crds::training::KIND, "plural": PLURAL, "singular": "medicaltraining",
+                "shortNames": ["mtrain"], "categories": ["ml"],
+            },
+            "versions": [{
+                "name": VERSION,
+                "served": true,
+                "storage": true,
+                "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {
+                    "type": "object", "required": ["spec"], "properties": {"spec": open, "status": open},
+                }},
+                "additionalPrinterColumns": [
+                    column("Stage", "string", ".status.summary.stage"),
+                    column("Status", "string", ".status.summary.state"),
+                    column("Progress", "string", ".status.summary.progress"),
+                    column("Loss/Reward", "string", ".status.summary.metric"),
+                    column("Restarts", "integer", ".status.summary.restarts"),
+                    column("Age", "date", ".metadata.creationTimestamp"),
+                ],
+            }],
+        },
+    });
+    serde_yaml::to_string(&definition).unwrap_or_default()
 }

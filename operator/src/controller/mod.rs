@@ -2,9 +2,13 @@
 //!
 //! Holds: only `observe`, `apply` and `report` talk to the API server; all policy is in [`decide`].
 
+pub mod apply;
 pub mod build;
 pub mod decide;
 pub mod names;
+pub mod observe;
 pub mod outcome;
+pub mod report;
+pub mod run;
 pub mod seen;
 pub mod validate;
