@@ -152,13 +152,13 @@ impl Election {
     pub async fn release(&self) {
         self.fence.close();
         let released = async {
-            let Some(mut lease) = self.api.get_opt(&self.name).await? else { return kube::Result::Ok(()) };
+            let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
             let spec = lease.spec.get_or_insert_default();
             if spec.holder_identity.as_ref() == Some(&self.identity) {
                 spec.holder_identity = None;
                 self.api.replace(&self.name, &PostParams::default(), &lease).await?;
             }
-            Ok(())
+            Ok::<(), kube::Error>(())
         };
         if let Err(error) = released.await {
             tracing::warn!(%error, "the lease was not released; the next leader waits until it runs out");
