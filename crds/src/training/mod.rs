@@ -8,6 +8,8 @@ mod overrides;
 mod parse;
 mod paths;
 mod shape;
+#[cfg(feature = "k8s")]
+pub mod status;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
