@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint audit reference clean-demo
+.PHONY: help demo test bench lint audit crds clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +23,8 @@ lint: ## format, clippy, documentation, licences, dependency trees, shell script
 audit: ## look for published advisories about our dependencies (asks the network)
 	@bash tests/tools/audit.sh
 
-reference: ## regenerate crds/generated/ from the types
-	cargo run --release -p medtrain-crds --example reference
+crds: ## regenerate crds/generated/ from the types
+	cargo run --release -p medtrain-crds --example crds
 
 clean-demo: ## remove what `make demo` trained; the model stays in the cache
 	rm -rf outputs/demo
