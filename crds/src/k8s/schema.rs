@@ -127,7 +127,6 @@ fn scalar(ty: Type) -> Map<String, Value> {
         Type::Decimal(range) => with_rules(
             object(json!({
                 "x-kubernetes-int-or-string": true,
-                "anyOf": [{"type": "integer"}, {"type": "string"}],
                 "maxLength": DECIMAL_LENGTH,
                 "pattern": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$",
             })),
@@ -176,7 +175,7 @@ fn known_names(parameter: &str) -> Option<Vec<&'static str>> {
 fn description(parameter: &Parameter) -> String {
     let mut text = parameter.doc.to_string();
     if let Type::Decimal(range) = parameter.ty {
-        text.push_str(&format!(" A number {range}."));
+        text.push_str(&format!(" A number {range}, in quotes unless whole."));
     }
     let mut defaults: Vec<(String, Vec<&str>)> = Vec::new();
     for kind in parameter.kinds {

@@ -16,7 +16,6 @@ const SENTENCE: usize = 120;
 pub(super) fn quantity() -> Map<String, Value> {
     object(json!({
         "x-kubernetes-int-or-string": true,
-        "anyOf": [{"type": "integer"}, {"type": "string"}],
         "pattern": r"^[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?$",
     }))
 }
