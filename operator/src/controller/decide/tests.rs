@@ -162,7 +162,10 @@ impl World {
             mib: None,
         };
         let plan = PlanRef { uri: "s3://out/plans/p.json".into(), sha256: "0".repeat(64) };
-        let message = PreflightMessage::ready(plan, stages.into_iter().map(forecast).collect());
+        let mut message = PreflightMessage::ready(plan, stages.into_iter().map(forecast).collect());
+        if self.live(None).name.contains("-probe") {
+            message.plan = None;
+        }
         self.say(None, 0, message.to_json());
         self.settle();
     }
