@@ -201,3 +201,6 @@ fn clip(text: &str) -> String {
     }
     text.chars().take(MedicalTrainingStatus::MAX_MESSAGE - 1).chain(['…']).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,8 @@ pub(super) fn answer(job: &SeenJob) -> Answer {
     let said = job.pod().and_then(|pod| pod.terminated.as_ref());
     let said = said.and_then(|terminated| PreflightMessage::parse(&terminated.message));
     match (said, &job.end) {
-        (Some(message), Some(JobEnd::Complete)) if message.plan.is_some() => Answer::Ready(Box::new(message)),
+        // A probe of one stage writes no plan.
+        (Some(message), Some(JobEnd::Complete)) if message.errors.is_empty() => Answer::Ready(Box::new(message)),
         (Some(message), Some(JobEnd::Failed { .. })) if !message.errors.is_empty() => {
             let exit = ExitCode::ALL.into_iter().find(|exit| exit.reason() == message.reason);
             Answer::Problems { exit, message: Box::new(message) }
@@ -111,7 +112,7 @@ impl Deciding<'_> {
             return self.ensure_config_map(job, work);
         }
         match answer(job) {
-            Answer::Ready(message) => self.adopt(preflight, *message),
+            Answer::Ready(message) if message.plan.is_some() => self.adopt(preflight, *message),
             Answer::Problems { exit, message } => {
                 preflight.reason = message.reason.clone();
                 let kept = message.errors.len().min(MedicalTrainingStatus::MAX_ERRORS);
@@ -132,7 +133,7 @@ impl Deciding<'_> {
                 preflight.job_uid = None;
                 self.charge_preflight(preflight, reason, &message, last);
             }
-            Answer::Ended(_) => {
+            Answer::Ready(_) | Answer::Ended(_) => {
                 preflight.job_uid = None;
                 self.retry_preflight(preflight, Reason::OutcomeUnknown, "nobody saw how it ended");
             }
