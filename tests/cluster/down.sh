@@ -27,7 +27,8 @@ kill_pods() {
     local hierarchy
     while read -r hierarchy; do
         [[ -d $hierarchy/$cgroup ]] || continue
-        find "$hierarchy/$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null | xargs --no-run-if-empty kill -KILL 2>/dev/null || true
+        find "$hierarchy/$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null |
+            xargs --no-run-if-empty kill -KILL 2>/dev/null || true
     done < <(cgroup_roots)
 }
 
@@ -61,7 +62,9 @@ remove_cgroups() {
 
 # Outside the state directory programs leave only these.
 remove_strays() {
-    find "$state/containerd/state" -name address -exec sed 's|^unix://||' {} + 2>/dev/null | xargs --no-run-if-empty rm -f
+    if [[ -d $state/containerd/state ]]; then
+        find "$state/containerd/state" -name address -exec sed 's|^unix://||' {} + | xargs --no-run-if-empty rm -f
+    fi
     rm -f "/var/lib/cni/results/$netns"-*
     if [[ -d /var/log/containers ]]; then
         find /var/log/containers -lname "$state/*" -delete
