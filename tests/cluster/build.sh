@@ -4,7 +4,7 @@
 #   helm       the helm program (1.5 minutes, once)
 #   weed       SeaweedFS, an S3 server
 #   pause      archive of the image that holds a pod's namespaces
-# Everything is kept in the user's cache under a name that holds a hash of what it is made from.
+# Everything is kept in the user's cache under a name that holds a hash of the sources it is made from.
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/prelude.sh"
 shopt -s inherit_errexit
 here=$root/tests/cluster
@@ -23,7 +23,7 @@ made() {
     done
     shift
     local key directory fresh
-    key=$(cat "${BASH_SOURCE[0]}" "${sources[@]}" | sha256sum | cut -c1-12)
+    key=$(cat "${sources[@]}" | sha256sum | cut -c1-12)
     directory=$cache/tools/$name-$key
     mkdir -p "$cache/tools"
     (

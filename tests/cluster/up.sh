@@ -13,12 +13,8 @@ if [[ -n $reason ]]; then
     exit 69
 fi
 bash "$tools/prerequisites.sh" cluster
-mapfile -t built < <(bash "$here/build.sh" hyperkube pause)
-if ((${#built[@]} != 2)); then
-    say "the cluster's programs could not be built"
-    exit 1
-fi
-hyperkube=${built[0]}
+hyperkube=$(bash "$here/build.sh" hyperkube)
+pause=$(bash "$here/build.sh" pause)
 
 mkdir -p "$cache/clusters"
 exec 8>"$cache/clusters/$name.lock"
@@ -49,7 +45,7 @@ start_etcd
 start_apiserver
 start_containerd
 await 30 containerd "answer of containerd" containerd_is_ready
-load_image "${built[1]}"
+load_image "$pause"
 await 60 kube-apiserver "ready API server" api_is_ready
 start_controllers
 start_kubelet

@@ -6,14 +6,15 @@
 # Arguments go to the test programs: a part of a test's name runs only those.
 source "$(dirname "${BASH_SOURCE[0]}")/../cluster/cluster.sh"
 
-# The programs that hold the tests, built outside of the cluster's network.
-test_programs() {
-    cargo test --quiet --release --locked -p medtrain-e2e --no-run --message-format json |
-        python3 -c 'import json, sys
+# Sets `programs` to those that hold the tests; built outside of the cluster's network, which leads nowhere.
+build_tests() {
+    local found
+    found=$(cargo test --quiet --release --locked -p medtrain-e2e --no-run --message-format json | python3 -c 'import json, sys
 for line in sys.stdin:
     made = json.loads(line)
     if made.get("executable") and "test" in made["target"]["kind"]:
-        print(made["executable"])'
+        print(made["executable"])')
+    mapfile -t programs <<<"$found"
 }
 
 run_tests() {
@@ -31,7 +32,7 @@ if [[ -n ${KUBECONFIG:-} ]]; then
     say "Tests of the host (module host) are skipped: the cluster of $KUBECONFIG is not ours"
     build_medtrain
     export MEDTRAIN_E2E_MEDTRAIN=$medtrain MEDTRAIN_E2E_TRAINER_IMAGE=${TRAINER_IMAGE:?names the trainer image for a cluster that is not ours}
-    mapfile -t programs < <(test_programs)
+    build_tests
     arguments+=(--skip host::)
     run_tests env
     exit
@@ -53,7 +54,8 @@ if [[ -z ${TRAINER_BINARY:-} ]]; then
     TRAINER_BINARY=$medtrain
 fi
 export TRAINER_BINARY MEDTRAIN_E2E_MEDTRAIN=$TRAINER_BINARY
-mapfile -t images < <(bash images/build.sh)
+archives=$(bash images/build.sh)
+mapfile -t images <<<"$archives"
 bash "$here/load.sh" "$name" "${images[@]}"
 settings=$(bash "$here/s3.sh" "$name" "$MEDTRAIN_E2E_BUCKET")
 while read -r setting; do
@@ -62,5 +64,5 @@ done <<<"$settings"
 version=$(awk -F '"' '/^version = / { print $2; exit }' Cargo.toml)
 export KUBECONFIG=$kubeconfig MEDTRAIN_E2E_STATE=$state MEDTRAIN_E2E_TRAINER_IMAGE=docker.io/medtrain/trainer:$version
 
-mapfile -t programs < <(test_programs)
+build_tests
 run_tests "${inside[@]}"

@@ -82,7 +82,7 @@ impl Scenario {
                 "podFailurePolicy": {"rules": [
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                     {"action": "Ignore", "onExitCodes": {
-                        "containerName": pod::CONTAINER, "operator": "In", "values": [ExitCode::Stopped.code()]}}
+                        "containerName": pod::CONTAINER, "operator": "In", "values": [ExitCode::Checkpointed.code()]}}
                 ]},
                 "template": {"spec": {
                     "restartPolicy": "Never",
