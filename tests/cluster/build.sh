@@ -25,17 +25,18 @@ made() {
     local key directory fresh
     key=$(cat "${sources[@]}" | sha256sum | cut -c1-12)
     directory=$cache/tools/$name-$key
-    mkdir -p "$cache/tools"
-    (
-        flock 9
-        if [[ ! -d $directory ]]; then
+    if [[ ! -d $directory ]]; then
+        mkdir -p "$cache/tools"
+        (
+            flock 9
+            [[ ! -d $directory ]] || exit 0
             fresh=$(mktemp -d "$cache/tools/$name.XXXXXX")
             trap 'rm -rf "$fresh"' EXIT
             chmod 755 "$fresh"
             "$@" "$fresh" >&2
             mv -T "$fresh" "$directory"
-        fi
-    ) 9>"$cache/tools/$name.lock"
+        ) 9>"$cache/tools/$name.lock"
+    fi
     printf '%s\n' "$directory"
 }
 
