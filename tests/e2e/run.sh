@@ -26,6 +26,7 @@ run_tests() {
 }
 
 arguments=("$@")
+export RUST_BACKTRACE=0
 export MEDTRAIN_E2E_BUCKET=${MEDTRAIN_E2E_BUCKET:-medtrain-e2e}
 
 if [[ -n ${KUBECONFIG:-} ]]; then

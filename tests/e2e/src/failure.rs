@@ -32,8 +32,12 @@ pub async fn describe(client: &Client, namespace: &str) -> String {
         Ok(found) => {
             for pod in found {
                 let name = pod.metadata.name.unwrap_or_default();
-                let status = serde_json::to_string(&pod.status).unwrap_or_default();
-                let _ = writeln!(text, "pod {name}: {status}");
+                let status = pod.status.unwrap_or_default();
+                let containers = status.container_statuses.unwrap_or_default();
+                let states: Vec<_> = containers.into_iter().map(|container| container.state).collect();
+                let states = serde_json::to_string(&states).unwrap_or_default();
+                let [phase, message] = [status.phase, status.message].map(Option::unwrap_or_default);
+                let _ = writeln!(text, "pod {name}: {phase} {message} {states}");
                 let last = LogParams { tail_lines: Some(LOG_LINES), ..LogParams::default() };
                 let log = pods.logs(&name, &last).await.unwrap_or_else(|error| error.to_string());
                 let _ = writeln!(text, "log of {name}:\n{log}");

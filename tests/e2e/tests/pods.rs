@@ -3,67 +3,148 @@
 //! Tests in `host` reach into the node's machine and run only on our own cluster.
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{Api, api::EvictParams};
 use medtrain_crds::contract::PlanRef;
 use medtrain_e2e::{Scenario, training};
 use serde_json::Value;
 
 const STAGES: [&str; 4] = ["pt", "sft", "rm", "ppo"];
+/// Where the pods write and where the run on this machine does, in the scenario's part of the store.
+const PODS: &str = "pods";
+const HERE: &str = "here";
 
-/// The files of a finished stage that must not depend on where it ran, and the stage's key.
-async fn result(
-    scenario: &Scenario,
-    output: &str,
-    namespace: &str,
-    name: &str,
-    stage: &str,
-) -> Result<(Value, Vec<Vec<u8>>)> {
-    let pointer = scenario.store.json(&format!("{output}/trainings/{namespace}.{name}/{stage}.json")).await?;
-    let stages = scenario.store.list(&format!("{output}/stages")).await?;
-    let manifest = stages.iter().find(|path| {
-        path.contains(&format!("/{stage}-")) && path.ends_with("/manifest.json") && !path.contains("/checkpoints/")
-    });
-    let manifest = manifest.with_context(|| format!("{output} has no manifest of {stage}: {pointer}"))?;
-    let key = scenario.store.json(manifest).await?["key"].clone();
-    let mut files = Vec::new();
-    for file in ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"] {
-        let path = stages.iter().find(|path| path.contains(&format!("/{stage}-")) && path.ends_with(file));
-        files.push(
-            scenario.store.get(path.with_context(|| format!("{output}: {stage} has no {file}"))?).await?.to_vec(),
-        );
-    }
-    Ok((key, files))
+/// What must not depend on where a stage ran or how often it was interrupted.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    key: Value,
+    adapter: Vec<u8>,
+    adapter_config: String,
 }
 
-async fn plan_in_a_pod(scenario: &Scenario, training: &Value) -> Result<PlanRef> {
-    let answer = scenario.preflight("plan", training).await?;
+async fn outcome(scenario: &Scenario, output: &str, stage: &str) -> Result<Outcome> {
+    let files = scenario.store.list(&format!("{output}/stages")).await?;
+    let own = || files.iter().filter(|path| path.starts_with(&format!("{output}/stages/{stage}-")));
+    let one = |end: &str| {
+        let found = own().find(|path| path.ends_with(end) && !path.contains("/checkpoints/"));
+        found.with_context(|| format!("{output}: stage {stage} left no {end}"))
+    };
+    Ok(Outcome {
+        key: scenario.store.json(one("/manifest.json")?).await?["key"].clone(),
+        adapter: scenario.store.get(one("/adapter/adapter_model.safetensors")?).await?.to_vec(),
+        adapter_config: String::from_utf8(scenario.store.get(one("/adapter/adapter_config.json")?).await?.to_vec())?,
+    })
+}
+
+/// Compares what pods wrote with what a run on this machine writes.
+async fn assert_same_as_here(scenario: &Scenario, stages: &[&str]) -> Result<()> {
+    let mut here = training::tiny(&scenario.env, &scenario.store, "tiny", HERE);
+    keep(&mut here, stages);
+    training::run_here(&scenario.env, &here).await?;
+    for stage in stages {
+        let [pods, here] = [outcome(scenario, PODS, stage).await?, outcome(scenario, HERE, stage).await?];
+        ensure!(pods.key == here.key, "{stage}: key {} in pods, {} here", pods.key, here.key);
+        ensure!(pods.adapter == here.adapter, "{stage}: pods wrote other weights");
+        ensure!(
+            without_run(&pods.adapter_config) == without_run(&here.adapter_config),
+            "{stage}: adapter_config.json\n{}\nin pods, here\n{}",
+            pods.adapter_config,
+            here.adapter_config
+        );
+    }
+    Ok(())
+}
+
+/// The base's path holds the run that wrote it (`attempt-1-<run8>`).
+fn without_run(config: &str) -> String {
+    let part = |part: &str| if part.starts_with("attempt-") { "attempt".to_owned() } else { part.to_owned() };
+    config.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// Drops all stages but these.
+fn keep(training: &mut Value, stages: &[&str]) {
+    if let Some(all) = training["spec"]["stages"].as_array_mut() {
+        all.retain(|stage| stages.iter().any(|name| stage["name"] == *name));
+    }
+}
+
+async fn plan(scenario: &Scenario, stages: &[&str]) -> Result<PlanRef> {
+    let mut training = training::tiny(&scenario.env, &scenario.store, "tiny", PODS);
+    keep(&mut training, stages);
+    let answer = scenario.preflight("plan", &training).await?;
     answer.plan.with_context(|| format!("{}: {:?}", answer.reason, answer.errors))
+}
+
+/// Starts the first stage and waits until it has written a checkpoint; returns the pod, which is still at work.
+async fn pod_with_a_checkpoint(scenario: &Scenario) -> Result<Pod> {
+    let plan = plan(scenario, &["pt"]).await?;
+    scenario.start_stage("pt", &plan, "pt").await?;
+    let checkpoint = |path: &String| path.contains("/checkpoints/") && path.ends_with("/manifest.json");
+    let stages = format!("{PODS}/stages");
+    scenario.until("checkpoint of pt", async || Ok(scenario.store.list(&stages).await?.iter().any(checkpoint))).await?;
+    scenario.pods_of("pt").await?.pop().context("the pod is gone")
+}
+
+/// The stage was finished by another pod than `first`, with the bytes of an undisturbed run.
+async fn assert_finished_by_another_pod(scenario: &Scenario, first: &Pod) -> Result<()> {
+    scenario.wait::<Job>("pt", "Complete").await?;
+    let last = scenario.pods_of("pt").await?.pop().context("the Job has no pod")?;
+    ensure!(last.metadata.uid != first.metadata.uid, "the pod finished before it was disturbed");
+    assert_same_as_here(scenario, &["pt"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
 async fn four_stages_in_pods_write_the_bytes_of_a_run_on_this_machine() -> Result<()> {
     let scenario = Scenario::begin("chain").await?;
-    let training = training::tiny(&scenario.env, &scenario.store, "tiny", "pods");
-    let plan = plan_in_a_pod(&scenario, &training).await?;
+    let plan = plan(&scenario, &STAGES).await?;
     for stage in STAGES {
         scenario.start_stage(stage, &plan, stage).await?;
         scenario.wait::<Job>(stage, "Complete").await?;
     }
-    let here = training::tiny(&scenario.env, &scenario.store, "tiny", "here");
-    training::run_here(&scenario.env, &here).await?;
-    for stage in STAGES {
-        let pods = result(&scenario, "pods", "default", "tiny", stage).await?;
-        let here = result(&scenario, "here", "default", "tiny", stage).await?;
-        ensure!(pods.0 == here.0, "{stage} has key {} in pods, {} here", pods.0, here.0);
-        for (pods, here) in pods.1.iter().zip(&here.1) {
-            ensure!(
-                pods == here,
-                "{stage} wrote other bytes in pods:\n{}\n{}",
-                String::from_utf8_lossy(&pods[..pods.len().min(400)]),
-                String::from_utf8_lossy(&here[..here.len().min(400)])
-            );
-        }
-    }
+    assert_same_as_here(&scenario, &STAGES).await?;
     scenario.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make e2e"]
+async fn an_evicted_pod_checkpoints_and_the_next_one_ends_with_the_same_bytes() -> Result<()> {
+    let scenario = Scenario::begin("evict").await?;
+    let pod = pod_with_a_checkpoint(&scenario).await?;
+    let pods: Api<Pod> = Api::namespaced(scenario.client.clone(), &scenario.namespace);
+    pods.evict(pod.metadata.name.as_deref().unwrap_or_default(), &EvictParams::default()).await?;
+    assert_finished_by_another_pod(&scenario, &pod).await?;
+    scenario.end().await
+}
+
+mod host {
+    use medtrain_e2e::host;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs a cluster: make e2e"]
+    async fn a_killed_trainer_leaves_a_checkpoint_and_the_next_pod_ends_with_the_same_bytes() -> Result<()> {
+        let scenario = Scenario::begin("kill").await?;
+        let pod = pod_with_a_checkpoint(&scenario).await?;
+        host::signal("KILL", host::pid_of(&pod)?)?;
+        assert_finished_by_another_pod(&scenario, &pod).await?;
+        scenario.end().await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs a cluster: make e2e"]
+    async fn the_audit_log_counts_who_created_what() -> Result<()> {
+        let scenario = Scenario::begin("audit").await?;
+        plan(&scenario, &["pt"]).await?;
+        let created = |resource: &str| {
+            host::count_requests(|entry| {
+                let about = &entry["objectRef"];
+                entry["verb"] == "create" && about["namespace"] == *scenario.namespace && about["resource"] == resource
+            })
+        };
+        // The pod is the Job controller's, a part of the cluster.
+        assert_eq!((created("jobs")?, created("configmaps")?, created("pods")?), (1, 1, 0));
+        scenario.end().await
+    }
 }
