@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # build.sh [trainer|operator]…: builds images with buildah or a Docker engine and prints a path for each: an OCI archive
 # in the target directory, with its SBOM (SPDX JSON) and its digest beside it. The same inputs give the same digest.
-# TRAINER_BINARY and OPERATOR_BINARY name programs to pack instead of those of the workspace.
+# TRAINER_BINARY and OPERATOR_BINARY name programs to pack instead of those of the workspace; IMAGES_DIR another place.
 source "$(dirname "${BASH_SOURCE[0]}")/../tests/tools/prelude.sh"
 shopt -s inherit_errexit
 
@@ -10,7 +10,7 @@ version=$(awk -F '"' '/^version = / { print $2; exit }' Cargo.toml)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 created=$(date --utc --date "@$epoch" +%FT%TZ)
-out=$(target_dir)/images
+out=${IMAGES_DIR:-$(target_dir)/images}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 

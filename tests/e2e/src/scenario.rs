@@ -1,6 +1,10 @@
 //! One scenario: a namespace under Pod Security "restricted", a part of the store with data, credentials for it.
 
-use std::{collections::BTreeMap, fmt::Debug, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
@@ -27,14 +31,15 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Makes the namespace (`e2e-<name>`, which must not exist), the Secret `store`, and uploads tokenizer and data.
+    /// Makes the namespace (`e2e-<name>-<time>`, new at every call), the Secret `store`, and uploads tokenizer and data.
     ///
     /// # Errors
     /// Cluster or store can't be reached, or refuse.
     pub async fn begin(name: &str) -> Result<Self> {
         let env = Environment::from_env()?;
         let client = Client::try_default().await?;
-        let namespace = format!("e2e-{name}");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+        let namespace = format!("e2e-{name}-{now:x}");
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
         let wanted = json!({"metadata": {"name": namespace, "labels": labels}});
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &serde_json::from_value(wanted)?).await?;

@@ -13,6 +13,8 @@ const STAGES: [&str; 4] = ["pt", "sft", "rm", "ppo"];
 /// Where the pods write and where the run on this machine does, in the scenario's part of the store.
 const PODS: &str = "pods";
 const HERE: &str = "here";
+/// Steps of a stage that a test disturbs.
+const LONG: u64 = 1000;
 
 /// What must not depend on where a stage ran or how often it was interrupted.
 #[derive(Debug, PartialEq)]
@@ -36,10 +38,22 @@ async fn outcome(scenario: &Scenario, output: &str, stage: &str) -> Result<Outco
     })
 }
 
+/// The tiny training, with these of its stages. A stage alone is long enough to be disturbed.
+fn tiny(scenario: &Scenario, output: &str, stages: &[&str]) -> Value {
+    let mut training = training::tiny(&scenario.env, &scenario.store, "tiny", output);
+    if let Some(all) = training["spec"]["stages"].as_array_mut() {
+        all.retain(|stage| stages.iter().any(|name| stage["name"] == *name));
+        if let [alone] = all.as_mut_slice() {
+            alone["train"]["maxSteps"] = LONG.into();
+            alone["train"]["saveSteps"] = (LONG / 50).into();
+        }
+    }
+    training
+}
+
 /// Compares what pods wrote with what a run on this machine writes.
 async fn assert_same_as_here(scenario: &Scenario, stages: &[&str]) -> Result<()> {
-    let mut here = training::tiny(&scenario.env, &scenario.store, "tiny", HERE);
-    keep(&mut here, stages);
+    let here = tiny(scenario, HERE, stages);
     training::run_here(&scenario.env, &here).await?;
     for stage in stages {
         let [pods, here] = [outcome(scenario, PODS, stage).await?, outcome(scenario, HERE, stage).await?];
@@ -61,17 +75,8 @@ fn without_run(config: &str) -> String {
     config.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
-/// Drops all stages but these.
-fn keep(training: &mut Value, stages: &[&str]) {
-    if let Some(all) = training["spec"]["stages"].as_array_mut() {
-        all.retain(|stage| stages.iter().any(|name| stage["name"] == *name));
-    }
-}
-
 async fn plan(scenario: &Scenario, stages: &[&str]) -> Result<PlanRef> {
-    let mut training = training::tiny(&scenario.env, &scenario.store, "tiny", PODS);
-    keep(&mut training, stages);
-    let answer = scenario.preflight("plan", &training).await?;
+    let answer = scenario.preflight("plan", &tiny(scenario, PODS, stages)).await?;
     answer.plan.with_context(|| format!("{}: {:?}", answer.reason, answer.errors))
 }
 
