@@ -11,7 +11,7 @@ address=10.88.0.1 # of the node, in the cluster's own network namespace
 pod_network=10.88.0.0/16
 service_network=10.96.0.0/16
 dns_address=10.96.0.10
-node=node-1
+node="node-1"
 
 # cluster NAME: sets the variables of that cluster.
 cluster() {
@@ -52,10 +52,9 @@ obstacle() {
     fi
 }
 
-# The mount points of cgroup controllers: one of version 2, or several of version 1.
+# The mount points of cgroups: one of version 2, or several of version 1 with perhaps one of version 2 beside them.
 cgroup_roots() {
-    awk '$3 == "cgroup2" && $2 == "/sys/fs/cgroup" { print $2 }
-         $3 == "cgroup" && $2 ~ "^/sys/fs/cgroup/" { print $2 }' /proc/mounts
+    awk '$3 ~ /^cgroup2?$/ && $2 ~ "^/sys/fs/cgroup(/|$)" { print $2 }' /proc/mounts
 }
 
 # When the process started, in ticks since boot: tells it from a later one of the same id.
@@ -124,7 +123,8 @@ await() {
     done
 }
 
-# Runs the cluster's kubectl as admin.
+# Runs the cluster's kubectl as admin; up.sh sets hyperkube.
+# shellcheck disable=SC2154
 kubectl() {
     "${inside[@]}" "$hyperkube/kubectl" --kubeconfig "$kubeconfig" "$@"
 }

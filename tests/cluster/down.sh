@@ -24,11 +24,13 @@ fi
 
 # The pods: every process below the cluster's cgroups.
 kill_pods() {
-    local hierarchy
+    local hierarchy pids
     while read -r hierarchy; do
         [[ -d $hierarchy/$cgroup ]] || continue
-        find "$hierarchy/$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null |
-            xargs --no-run-if-empty kill -KILL 2>/dev/null || true
+        mapfile -t pids < <(find "$hierarchy/$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null)
+        if ((${#pids[@]} > 0)); then
+            kill -KILL "${pids[@]}" 2>/dev/null || true
+        fi
     done < <(cgroup_roots)
 }
 
@@ -60,11 +62,14 @@ remove_cgroups() {
     done < <(cgroup_roots)
 }
 
-# Outside the state directory programs leave only these.
+# Outside the state directory programs leave only these: sockets of shims, addresses of pods, links to logs.
 remove_strays() {
-    if [[ -d $state/containerd/state ]]; then
-        find "$state/containerd/state" -name address -exec sed 's|^unix://||' {} + | xargs --no-run-if-empty rm -f
-    fi
+    local container
+    for container in "$state"/containerd/state/io.containerd.runtime.v2.task/k8s.io/*; do
+        if [[ -f $container/address ]]; then
+            rm -f "$(sed 's|^unix://||' "$container/address")" "/var/lib/cni/results/cni-loopback-${container##*/}-lo"
+        fi
+    done
     rm -f "/var/lib/cni/results/$netns"-*
     if [[ -d /var/log/containers ]]; then
         find /var/log/containers -lname "$state/*" -delete

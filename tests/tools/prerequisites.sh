@@ -33,7 +33,9 @@ for part in "$@"; do
         has golang-go command -v go
         ;;
     images)
-        command -v docker >/dev/null && docker info >/dev/null 2>&1 || has buildah command -v buildah
+        if ! docker info >/dev/null 2>&1; then
+            has buildah command -v buildah
+        fi
         ;;
     *)
         say "prerequisites.sh knows the parts cluster and images, not $part"

@@ -97,7 +97,7 @@ impl Scenario {
     /// Waits until `seen` says true.
     ///
     /// # Errors
-    /// It fails, or [`PATIENCE`] is over; the message shows what is in the namespace.
+    /// It fails, or the time (three minutes) is over; the message shows what is in the namespace.
     pub async fn until(&self, what: &str, seen: impl AsyncFn() -> Result<bool>) -> Result<()> {
         let begin = Instant::now();
         let problem = loop {
