@@ -65,5 +65,13 @@ done <<<"$settings"
 version=$(awk -F '"' '/^version = / { print $2; exit }' Cargo.toml)
 export KUBECONFIG=$kubeconfig MEDTRAIN_E2E_STATE=$state MEDTRAIN_E2E_TRAINER_IMAGE=docker.io/medtrain/trainer:$version
 
+if [[ -d charts/medtrain && -f operator/Cargo.toml ]]; then
+    # As its README says: no values. From this release on, MedicalTrainings are reconciled.
+    step "Installing the operator" bash "$here/enter.sh" "$name" helm upgrade --install medtrain charts/medtrain \
+        --namespace medtrain-system --create-namespace --wait --timeout 3m >/dev/null
+else
+    say "No operator on this cluster: the workspace has no charts/medtrain or no operator/"
+fi
+
 build_tests
 run_tests "${inside[@]}"
