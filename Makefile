@@ -6,7 +6,7 @@ SHELL := bash
 .PHONY: help demo test bench lint audit reference clean-demo images e2e cluster-up cluster-down
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## train a small medical assistant through all four stages (first time: about half an hour on 2 cores)
 	@bash tests/tools/demo.sh
