@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    io::{BufRead, BufReader},
     process::Stdio,
     thread::sleep,
     time::{Duration, Instant},
@@ -51,6 +52,61 @@ fn killed_at_many_points_all_four_stages_end_with_the_same_bytes_and_losses() {
         assert!(whole.result(stage) == disturbed.result(stage), "{stage} differs after {kills} kills");
         assert_eq!(disturbed.manifest(stage)["bitExact"], true);
     }
+}
+
+/// Runs PPO and kills it with SIGKILL when this process is in `phase` for the `nth` time. Returns what it said.
+fn kill_in(lab: &Lab, phase: &str, nth: usize) -> Vec<serde_json::Value> {
+    let mut child = lab.run().args(["--only", "ppo", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut events: Vec<serde_json::Value> = Vec::new();
+    for line in lines {
+        events.push(serde_json::from_str(&line.unwrap()).unwrap());
+        if events.iter().filter(|event| event["phase"] == phase).count() == nth {
+            child.kill().unwrap(); // what the pipe still holds was said before it died
+        }
+    }
+    child.wait().unwrap();
+    events
+}
+
+#[test]
+fn killed_in_the_middle_of_rollouts_and_evaluations_ppo_ends_with_the_same_bytes_and_losses() {
+    let settings = |lab: &Lab| {
+        let ppo = "maxSteps: 1, learningRate: \"5e-3\"";
+        lab.edit("training.yaml", ppo, &ppo.replace("maxSteps: 1", "maxSteps: 3"));
+        lab.edit(
+            "training.yaml",
+            "saveSteps: 1, evalStrategy: \"no\"",
+            "saveSteps: 3, evalStrategy: steps, evalSteps: 3",
+        );
+        // Long answers: the kill comes long before the last token.
+        lab.edit("training.yaml", "maxNewTokens: 24, minNewTokens: 2", "maxNewTokens: 160, minNewTokens: 150");
+    };
+    let (whole, disturbed) = (Lab::new(1), Lab::new(1));
+    [&whole, &disturbed].into_iter().for_each(settings);
+    assert_ok(&whole.run().output().unwrap());
+    for stage in ["pt", "sft", "rm"] {
+        assert_ok(&disturbed.run().args(["--only", stage]).output().unwrap());
+    }
+    let kills = [
+        ("evaluating", 1, 0),
+        ("rollout", 1, 0),
+        ("rollout", 2, 0),
+        ("evaluating", 1, 3),
+        ("rollout", 1, 3),
+        ("rollout", 2, 3),
+    ];
+    for (phase, nth, resumed_at) in kills {
+        let events = kill_in(&disturbed, phase, nth);
+        let begun = events.iter().find(|event| event["event"] == "begin").unwrap();
+        assert_eq!(begun["step"], resumed_at, "{events:?}");
+        let last = events.iter().rfind(|event| event["event"] == "phase").unwrap();
+        assert_eq!(last["phase"], phase, "it was killed elsewhere: {events:?}");
+        assert!(!disturbed.artifact("ppo").exists());
+    }
+    assert_ok(&disturbed.run().output().unwrap());
+    assert!(whole.result("ppo") == disturbed.result("ppo"));
+    assert_eq!(disturbed.manifest("ppo")["bitExact"], true);
 }
 
 #[test]

@@ -48,6 +48,12 @@ pub fn plan_path(sha256: &str) -> String {
     format!("plans/{sha256}.json")
 }
 
+/// `reports/<namespace>.<training>/<id>.json`: all that a preflight found, for people. `id` tells one question (the
+/// resource, limits and stages asked for) from another: the same question replaces its answer.
+pub fn report_path(namespace: &str, training: &str, id: &str) -> String {
+    format!("reports/{namespace}.{training}/{id}.json")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +65,7 @@ mod tests {
         assert_eq!(attempt_dir(2, "deadbeef"), "attempt-2-deadbeef");
         assert_eq!(pointer_path("default", "cardio", "sft"), "trainings/default.cardio/sft.json");
         assert_eq!(plan_path("ab"), "plans/ab.json");
+        assert_eq!(report_path("default", "cardio", "ab"), "reports/default.cardio/ab.json");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl PreflightConfig {
 pub struct PreflightMessage {
     /// [`ExitCode::reason`]: `Completed` if the training can start.
     pub reason: String,
-    /// Where the plan was written; none after errors.
+    /// Where the plan was written; none after errors, and none of a probe (`only`), which sees a part of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRef>,
     /// In the plan's order.

@@ -9,10 +9,12 @@ use std::{
 };
 
 use object_store::{
-    BackoffConfig, ObjectStore, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
-    gcp::GoogleCloudStorageBuilder, local::LocalFileSystem, memory::InMemory, path::Path as StorePath,
+    BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder,
+    azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem, memory::InMemory,
+    path::Path as StorePath,
 };
 
+use super::{StoreOptions, connector::Connector};
 use crate::failure::{Failure, Result};
 
 /// Where a URI points: the backend, the folder in it, and its place on this machine if it has one.
@@ -30,8 +32,9 @@ const SCHEMES: &str = "file://, s3://, gs://, az:// or a path";
 
 impl Location {
     /// # Errors
-    /// 64 for an unknown scheme, a URI without bucket, an unknown or unusable setting.
-    pub fn parse(uri: &str, settings: &BTreeMap<String, String>, retry_deadline: Duration) -> Result<Self> {
+    /// 64 for an unknown scheme, a URI without bucket, an unknown or unusable setting, a CA bundle that is none.
+    pub fn parse(uri: &str, options: &StoreOptions) -> Result<Self> {
+        let settings = &options.settings;
         let Some((scheme, rest)) = uri.split_once("://") else {
             return Self::local(uri, absolute(Path::new(uri))?);
         };
@@ -54,23 +57,31 @@ impl Location {
             }
             "s3" | "s3a" => {
                 let (bucket, base) = split(uri, rest, &BTreeMap::new())?;
-                plain_http_is_meant(uri, settings)?;
-                let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries(retry_deadline));
-                let builder = apply(uri, settings, builder, AmazonS3Builder::with_config)?;
-                Self::remote(uri, base, builder.build())
+                plain_http_is_meant(uri, options)?;
+                let start =
+                    if options.credentials.is_empty() { AmazonS3Builder::from_env() } else { AmazonS3Builder::new() };
+                let builder =
+                    start.with_bucket_name(bucket).with_http_connector(Connector).with_retry(retries(options));
+                let (client, with) = (AmazonS3Builder::with_client_options, AmazonS3Builder::with_config);
+                Self::remote(uri, base, apply(uri, options, "AWS_", builder, client, with)?.build())
             }
             "gs" => {
                 let (bucket, base) = split(uri, rest, &BTreeMap::new())?;
+                let own = !options.credentials.is_empty();
+                let start = if own { GoogleCloudStorageBuilder::new() } else { GoogleCloudStorageBuilder::from_env() };
                 let builder =
-                    GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retries(retry_deadline));
-                let builder = apply(uri, settings, builder, GoogleCloudStorageBuilder::with_config)?;
+                    start.with_bucket_name(bucket).with_http_connector(Connector).with_retry(retries(options));
+                let client = GoogleCloudStorageBuilder::with_client_options;
+                let builder = apply(uri, options, "GOOGLE_", builder, client, GoogleCloudStorageBuilder::with_config)?;
                 Self::remote(uri, base, builder.build())
             }
             "az" | "abfs" | "abfss" => {
                 let (_, base) = split(uri, rest, &BTreeMap::new())?;
-                let builder = MicrosoftAzureBuilder::from_env().with_url(uri).with_retry(retries(retry_deadline));
-                let builder = apply(uri, settings, builder, MicrosoftAzureBuilder::with_config)?;
-                Self::remote(uri, base, builder.build())
+                let own = !options.credentials.is_empty();
+                let start = if own { MicrosoftAzureBuilder::new() } else { MicrosoftAzureBuilder::from_env() };
+                let builder = start.with_url(uri).with_http_connector(Connector).with_retry(retries(options));
+                let (client, with) = (MicrosoftAzureBuilder::with_client_options, MicrosoftAzureBuilder::with_config);
+                Self::remote(uri, base, apply(uri, options, "AZURE_", builder, client, with)?.build())
             }
             _ => Err(Failure::config(format!("{uri}: unknown scheme \"{scheme}\"; use {SCHEMES}"))),
         }
@@ -110,25 +121,56 @@ fn split<'a>(uri: &str, rest: &'a str, settings: &BTreeMap<String, String>) -> R
     Ok((bucket, StorePath::parse(path.trim_end_matches('/')).map_err(|e| invalid(uri, &e))?))
 }
 
-/// Settings by the names of `object_store` (`endpoint`, `region`, `allow_http`, `aws_access_key_id`, …).
+/// The CA bundle, then credentials, then settings, all by the names of `object_store` (`endpoint`, `region`,
+/// `allow_http`, `aws_access_key_id`, …). A setting must be known; of an environment what is known is taken.
 fn apply<B, K: FromStr>(
     uri: &str,
-    settings: &BTreeMap<String, String>,
-    builder: B,
+    options: &StoreOptions,
+    prefix: &str,
+    mut builder: B,
+    client: impl Fn(B, ClientOptions) -> B,
     with: impl Fn(B, K, String) -> B,
 ) -> Result<B> {
-    settings.iter().try_fold(builder, |builder, (key, value)| match key.to_ascii_lowercase().parse() {
+    if let Some(file) = &options.ca_file {
+        // Replaces what the environment said of the client, so that is said again below.
+        builder = client(builder, trusting(file)?);
+    }
+    let environment: Vec<(String, String)> = match options.credentials.is_empty() {
+        true => std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
+        false => options.credentials.clone().into_iter().collect(),
+    };
+    for (name, value) in environment.into_iter().filter(|(name, _)| name.starts_with(prefix)) {
+        if let Ok(known) = name.to_ascii_lowercase().parse() {
+            builder = with(builder, known, value);
+        }
+    }
+    options.settings.iter().try_fold(builder, |builder, (key, value)| match key.to_ascii_lowercase().parse() {
         Ok(known) => Ok(with(builder, known, value.clone())),
         Err(_) => Err(Failure::config(format!("{uri}: unknown store setting \"{key}\""))),
     })
 }
 
+/// A client that trusts the certificates in `file` besides the public ones.
+fn trusting(file: &Path) -> Result<ClientOptions> {
+    let bytes = std::fs::read(file).map_err(|error| Failure::io(file, &error))?;
+    let unusable = || Failure::config(format!("{}: holds no CA certificates in PEM; correct it", file.display()));
+    let certificates = Certificate::from_pem_bundle(&bytes).map_err(|_| unusable())?;
+    if certificates.is_empty() {
+        return Err(unusable());
+    }
+    Ok(certificates.into_iter().fold(ClientOptions::default(), ClientOptions::with_root_certificate))
+}
+
 /// Unencrypted transport has to be asked for; without this the first request would fail after minutes of retries.
-fn plain_http_is_meant(uri: &str, settings: &BTreeMap<String, String>) -> Result<()> {
+fn plain_http_is_meant(uri: &str, options: &StoreOptions) -> Result<()> {
+    let environment = |name: String| match options.credentials.is_empty() {
+        true => std::env::var(name).ok(),
+        false => options.credentials.get(&name).cloned(),
+    };
     let setting = |names: &[&str]| {
-        let named =
-            settings.iter().find(|(key, _)| names.contains(&key.to_ascii_lowercase().as_str())).map(|(_, v)| v.clone());
-        named.or_else(|| names.iter().find_map(|name| std::env::var(name.to_ascii_uppercase()).ok()))
+        let known = |key: &str| names.contains(&key.to_ascii_lowercase().as_str());
+        let named = options.settings.iter().find(|(key, _)| known(key)).map(|(_, v)| v.clone());
+        named.or_else(|| names.iter().find_map(|name| environment(name.to_ascii_uppercase())))
     };
     let endpoint = setting(&["aws_endpoint_url_s3", "aws_endpoint_url", "aws_endpoint", "endpoint", "endpoint_url"]);
     let allowed = setting(&["aws_allow_http", "allow_http"])
@@ -142,10 +184,11 @@ fn plain_http_is_meant(uri: &str, settings: &BTreeMap<String, String>) -> Result
 }
 
 /// Retries inside one request; [`super::retry`] goes on around it with fresh credentials.
-fn retries(deadline: Duration) -> RetryConfig {
+fn retries(options: &StoreOptions) -> RetryConfig {
     let backoff =
         BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(15), base: 2. };
-    RetryConfig { backoff, max_retries: 20, retry_timeout: deadline.min(Duration::from_secs(120)) }
+    let retry_timeout = options.retry_deadline.min(Duration::from_secs(120));
+    RetryConfig { backoff, max_retries: 20, retry_timeout }
 }
 
 /// An absolute path without `.` and `..`; what exists of it is resolved as the file system does.
@@ -169,9 +212,13 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 mod tests {
     use super::*;
 
-    fn failure(uri: &str, settings: &[(&str, &str)]) -> Failure {
+    fn options(settings: &[(&str, &str)]) -> StoreOptions {
         let settings = settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        match Location::parse(uri, &settings, Duration::ZERO) {
+        StoreOptions { settings, retry_deadline: Duration::ZERO, ..StoreOptions::default() }
+    }
+
+    fn failure(uri: &str, settings: &[(&str, &str)]) -> Failure {
+        match Location::parse(uri, &options(settings)) {
             Ok(location) => panic!("{uri} was accepted as {}", location.uri),
             Err(failure) => failure,
         }
@@ -206,14 +253,32 @@ mod tests {
 
     #[test]
     fn every_cloud_builds_from_settings_alone() {
-        let settings = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>()
-        };
-        let s3 = settings(&[("endpoint", "http://localhost:9"), ("allow_http", "true"), ("region", "eu-west-1")]);
-        let az = settings(&[("account_name", "acc"), ("access_key", "a2V5")]);
+        let s3 = options(&[("endpoint", "http://localhost:9"), ("allow_http", "true"), ("region", "eu-west-1")]);
+        let az = options(&[("account_name", "acc"), ("access_key", "a2V5")]);
         for (uri, settings, base) in [("s3://b/a/x/", s3, "a/x"), ("az://container/y", az, "y")] {
-            assert_eq!(Location::parse(uri, &settings, Duration::ZERO).map(|l| l.base.to_string()).unwrap(), base);
+            assert_eq!(Location::parse(uri, &settings).map(|l| l.base.to_string()).unwrap(), base);
         }
+    }
+
+    #[test]
+    fn an_entrys_own_credentials_count_alone_and_unknown_names_in_its_secret_are_left() {
+        let pairs = [("AWS_ENDPOINT", "http://minio:9000"), ("PASSWORD_OF_SOMETHING", "x")];
+        let credentials: BTreeMap<String, String> = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let mut own = StoreOptions { credentials, ..options(&[]) };
+        let refused = Location::parse("s3://b/x", &own).err().map(|failure| failure.message).unwrap_or_default();
+        assert!(refused.contains("http://minio:9000 is not encrypted"), "{refused}");
+        own.credentials.insert("AWS_ALLOW_HTTP".to_owned(), "true".to_owned());
+        assert!(Location::parse("s3://b/x", &own).is_ok());
+    }
+
+    #[test]
+    fn a_ca_bundle_that_is_none_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.crt");
+        std::fs::write(&file, "hello").unwrap();
+        let bad = StoreOptions { ca_file: Some(file.clone()), ..options(&[]) };
+        let message = Location::parse("s3://b/x", &bad).err().map(|failure| failure.message).unwrap_or_default();
+        assert_eq!(message, format!("{}: holds no CA certificates in PEM; correct it", file.display()));
     }
 
     #[test]
@@ -225,11 +290,7 @@ mod tests {
         let bare = format!("{}/a/../out put", root.display());
         let encoded = format!("file://{}/out%20put", root.display());
         for uri in [bare, encoded] {
-            assert_eq!(
-                Location::parse(&uri, &BTreeMap::new(), Duration::ZERO).unwrap().local,
-                Some(wanted.clone()),
-                "{uri}"
-            );
+            assert_eq!(Location::parse(&uri, &options(&[])).unwrap().local, Some(wanted.clone()), "{uri}");
         }
     }
 }

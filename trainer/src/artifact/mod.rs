@@ -4,7 +4,9 @@
 //! last; [`verify`] re-hashes what a manifest lists. Holds: a path in a store is relative to the URI that opened it,
 //! `/`-separated; a reader that sees a `manifest.json` sees every file it lists.
 
+mod access;
 mod commit;
+mod connector;
 mod digest;
 mod location;
 mod probe;
@@ -17,6 +19,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use access::Access;
 pub(crate) use commit::readable;
 pub use commit::{Committed, commit, link_latest, link_merged, read_manifest, read_pointer, write_pointer};
 pub use digest::{FileDigest, hash_file, sha256_hex};

@@ -10,6 +10,7 @@ use std::{
 use medtrain_crds::contract::ExitCode;
 use object_store::Error;
 
+use super::connector::untrusted;
 use crate::failure::{Failure, Result};
 
 /// What went wrong in one try: in the store, or on this machine (which is never tried again).
@@ -58,7 +59,7 @@ pub(super) async fn persist<T>(
                 ExitCode::TransientIo,
                 format!(
                     "{uri}: still failing after {seconds} s of retries: {}; run again when the store is back: finished work is kept",
-                    brief(&error)
+                    with_cause(&error)
                 ),
             ));
         }
@@ -74,6 +75,12 @@ fn lasting(uri: &str, local: bool, error: &Error) -> Option<Failure> {
         Some(Failure::new(ExitCode::Permission, text))
     };
     let config = |what: &str| Some(Failure::config(format!("{uri}: {what}{}", brief(error))));
+    if let Some(problem) = untrusted(error) {
+        return Some(Failure::config(format!(
+            "{uri}: the store's certificate is not trusted ({problem}); name its CA by storage[].caConfigMapRef, or \
+             correct the endpoint's host name"
+        )));
+    }
     match (error, http_status(error)) {
         (_, Some(404)) if error.to_string().contains("Bucket") => {
             Some(Failure::input(format!("{uri}: the bucket does not exist; create it, or correct the URI")))
@@ -140,6 +147,16 @@ fn brief(error: &Error) -> String {
         text.push_str(word);
     }
     text
+}
+
+/// The same with the last cause, which says more of a lost connection than the request that met it.
+fn with_cause(error: &Error) -> String {
+    let mut innermost: &(dyn StdError + 'static) = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let (text, cause) = (brief(error), innermost.to_string());
+    if text.contains(&cause) || text.ends_with('…') { text } else { format!("{text}: {cause}") }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use medtrain_crds::contract::ExitCode;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, WriteMultipart, path::Path as StorePath};
 use tokio::{io::AsyncWriteExt, runtime::Runtime};
 
@@ -32,13 +33,25 @@ use crate::failure::{Failure, Result};
 pub struct StoreOptions {
     /// `endpoint`, `region`, `allow_http`, … by the names of `object_store`; an unknown one is an error.
     pub settings: BTreeMap<String, String>,
+    /// Variables as the provider calls them (`AWS_ACCESS_KEY_ID`), in place of the process's own. Empty: those.
+    pub credentials: BTreeMap<String, String>,
+    /// PEM bundle that is trusted besides the public certificates.
+    pub ca_file: Option<PathBuf>,
+    /// Which part of the resource says so, for messages about refused access.
+    pub entry: Option<String>,
     /// For how long a failing operation is tried again before it ends the process with exit code 75.
     pub retry_deadline: Duration,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { settings: BTreeMap::new(), retry_deadline: Duration::from_secs(300) }
+        Self {
+            settings: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            ca_file: None,
+            entry: None,
+            retry_deadline: Duration::from_secs(300),
+        }
     }
 }
 
@@ -66,6 +79,8 @@ pub struct Store {
     base: StorePath,
     uri: String,
     local: Option<PathBuf>,
+    /// See [`StoreOptions::entry`].
+    entry: Option<String>,
     retry_deadline: Duration,
 }
 
@@ -80,8 +95,9 @@ impl Store {
     /// # Errors
     /// 64 when the URI or a setting is wrong.
     pub fn open(uri: &str, options: &StoreOptions) -> Result<Self> {
-        let Location { backend, base, uri, local } = Location::parse(uri, &options.settings, options.retry_deadline)?;
-        Ok(Self { backend, base, uri, local, retry_deadline: options.retry_deadline })
+        let Location { backend, base, uri, local } = Location::parse(uri, options)?;
+        let StoreOptions { entry, retry_deadline, .. } = options.clone();
+        Ok(Self { backend, base, uri, local, entry, retry_deadline })
     }
 
     /// Canonical URI, without a trailing slash.
@@ -298,7 +314,14 @@ impl Store {
 
     fn run<T>(&self, path: &str, attempt: impl AsyncFnMut() -> std::result::Result<T, Trouble>) -> Result<T> {
         let uri = self.uri_of(path);
-        block_on(persist(&uri, self.local.is_some(), self.retry_deadline, attempt))?
+        block_on(persist(&uri, self.local.is_some(), self.retry_deadline, attempt))?.map_err(|failure| {
+            match (&self.entry, failure.exit) {
+                (Some(entry), ExitCode::Permission) => {
+                    Failure::new(failure.exit, format!("{}; it was reached as {entry} says", failure.message))
+                }
+                _ => failure,
+            }
+        })
     }
 }
 

@@ -15,10 +15,12 @@ pub mod logits;
 pub mod merge;
 pub mod plan;
 mod predictions;
+pub mod preflight;
 pub mod run;
 mod speaker;
 pub mod stage;
 mod summary;
+mod termination;
 pub mod training_file;
 pub mod verify;
 
@@ -55,6 +57,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run one stage of a written plan; this is what a pod does.
     Stage(stage::StageArgs),
+    /// Look at a training as `plan` does and write its plan to the store; this is what a preflight pod does.
+    Preflight(preflight::PreflightArgs),
     /// Chat with a model, answer one prompt, or answer a file of prompts.
     Generate(Box<generate::GenerateArgs>),
     /// Fold an adapter into its base model and check that the logits stay the same.
@@ -84,6 +88,7 @@ pub fn main() -> ProcessExit {
         Command::Plan(args) => plan::run(args),
         Command::Run(args) => run::run(args),
         Command::Stage(args) => stage::run(args).map_err(one),
+        Command::Preflight(args) => preflight::run(args),
         Command::Generate(args) => generate::run(*args).map_err(one),
         Command::Logits(args) => logits::run(args).map_err(one),
         Command::Merge(args) => merge::run(args).map_err(one),

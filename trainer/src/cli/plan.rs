@@ -50,7 +50,9 @@ pub fn run(args: PlanArgs) -> std::result::Result<(), Vec<Failure>> {
         None => preflight::preflight(&resolved, &ws),
     };
     if args.json {
-        say(&format!("{:#}\n", to_json(&resolved, &ws, &looked).map_err(one)?)).map_err(one)?;
+        let problems = looked.as_ref().err().map_or(&[][..], Vec::as_slice);
+        let report = report(&resolved, &ws, looked.as_ref().ok(), problems).map_err(one)?;
+        say(&format!("{report:#}\n")).map_err(one)?;
     }
     let found = looked?;
     if !args.json {
@@ -85,17 +87,21 @@ struct Problem<'a> {
     message: &'a str,
 }
 
-fn to_json(
+/// All that was found, for programs and people.
+///
+/// # Errors
+/// As [`Preflight::stored_plan`].
+pub(super) fn report(
     resolved: &Resolved,
     ws: &Workspace,
-    looked: &std::result::Result<Preflight, Vec<Failure>>,
+    found: Option<&Preflight>,
+    problems: &[Failure],
 ) -> Result<serde_json::Value> {
-    let plan = looked.as_ref().ok().map(|found| found.stored_plan(ws)).transpose()?;
+    let plan = found.filter(|_| problems.is_empty()).map(|found| found.stored_plan(ws)).transpose()?;
     let plan = plan.map(|plan| json!({"sha256": plan.digest(), "path": plan.path()}));
-    let stages = looked.as_ref().map_or(&[][..], |found| &found.stages);
-    let warnings = looked.as_ref().map_or(&[][..], |found| &found.warnings);
-    let notes = looked.as_ref().map_or(&[][..], |found| &found.notes);
-    let problems = looked.as_ref().err().map_or(&[][..], Vec::as_slice);
+    let stages = found.map_or(&[][..], |found| &found.stages);
+    let warnings = found.map_or(&[][..], |found| &found.warnings);
+    let notes = found.map_or(&[][..], |found| &found.notes);
     let problems: Vec<Problem> = problems
         .iter()
         .map(|failure| Problem { code: failure.exit.code(), reason: failure.exit.reason(), message: &failure.message })

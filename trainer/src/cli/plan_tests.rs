@@ -22,7 +22,9 @@ fn without_figures_that_move(value: &mut serde_json::Value) {
 
 fn as_json(lab: &Lab) -> String {
     let (resolved, ws) = lab.open().unwrap();
-    let mut value = to_json(&resolved, &ws, &preflight::preflight(&resolved, &ws)).unwrap();
+    let found = preflight::preflight(&resolved, &ws);
+    let problems = found.as_ref().err().map_or(&[][..], Vec::as_slice);
+    let mut value = report(&resolved, &ws, found.as_ref().ok(), problems).unwrap();
     without_figures_that_move(&mut value);
     lab.shown(&format!("{value:#}\n"))
 }

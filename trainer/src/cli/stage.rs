@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use medtrain_crds::contract::{Digest, ExitCode, Manifest, StageConfig, TerminationMessage};
 use medtrain_crds::resolve::Plan;
 
-use super::{compute::ComputeArgs, run::start};
+use super::{
+    compute::ComputeArgs,
+    run::start,
+    termination::{self, POD_LOG},
+};
 use crate::{
-    artifact::{RunId, Store, StoreOptions, sha256_hex},
+    artifact::{Access, RunId, Store, sha256_hex},
     device::Device,
     failure::{Failure, Result},
     preflight::Workspace,
     stages::{StageRun, monitor::Monitor},
     telemetry::{Server, StopSignal, Style},
 };
-
-/// Where Kubernetes reads a container's termination message unless told otherwise.
-const POD_LOG: &str = "/dev/termination-log";
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -60,16 +61,12 @@ pub fn run(args: StageArgs) -> Result<()> {
         }
         Err(failure) => TerminationMessage::new(failure.exit, failure.message.clone()),
     };
-    // Kubernetes makes its file before the pod starts; on other machines nobody reads one that wasn't asked for.
-    if (args.termination_log.exists() || args.termination_log != Path::new(POD_LOG))
-        && let Err(error) = std::fs::write(&args.termination_log, message.to_json())
-    {
-        eprintln!("warning: {}: {error}", args.termination_log.display());
-    }
+    termination::write(&args.termination_log, &message.to_json());
     result.map(|_| ())
 }
 
 fn stage(args: &StageArgs, device: Device) -> Result<(String, Manifest)> {
+    let stop = StopSignal::install()?;
     let bytes = std::fs::read(&args.config).map_err(|error| Failure::io(&args.config, &error))?;
     let config =
         StageConfig::parse(&bytes).map_err(|error| Failure::config(format!("{}: {error}", args.config.display())))?;
@@ -77,10 +74,9 @@ fn stage(args: &StageArgs, device: Device) -> Result<(String, Manifest)> {
     let stage = plan
         .stage(&config.stage)
         .ok_or_else(|| Failure::config(format!("{}: has no stage \"{}\"", config.plan.uri, config.stage)))?;
-    let stop = StopSignal::install()?;
     let output =
         plan.output.as_deref().ok_or_else(|| Failure::config(format!("{}: names no output", config.plan.uri)))?;
-    let workspace = Workspace::of_stage(output, Path::new("/"), args.workdir.clone())?;
+    let workspace = Workspace::of_stage(output, Path::new("/"), args.workdir.clone(), config.storage.clone())?;
     let mut monitor = Monitor::new(Style::choose(args.json), &stage.name, stage.kind.name())?;
     let _server = match &args.listen {
         Some(listen) => Some(Server::start(listen, monitor.metrics(), monitor.progress())?),
@@ -104,7 +100,7 @@ fn stage(args: &StageArgs, device: Device) -> Result<(String, Manifest)> {
 fn read_plan(config: &StageConfig) -> Result<Plan> {
     let uri = &config.plan.uri;
     let (folder, name) = uri.rsplit_once('/').ok_or_else(|| Failure::config(format!("{uri}: is no URI of a plan")))?;
-    let store = Store::open(folder, &StoreOptions::default())?;
+    let store = Store::open(folder, &Access::in_pod(config.storage.clone()).options(uri))?;
     let bytes = store.get(name)?.ok_or_else(|| {
         Failure::input(format!("{uri}: not found; the preflight that writes it has not run or its output was deleted"))
     })?;

@@ -8,14 +8,14 @@ use medtrain_crds::stage::{Dtype, PpoArgs, StageKind, Tuning};
 
 use super::memory::{self, Shape};
 use super::origins::Facts;
-use super::{Forecast, PpoSteps, Units};
+use super::{Forecast, PpoSteps, Units, Workspace};
 use crate::data::{Prepared, example::DropReason};
-use crate::device;
 use crate::model::ModelConfig;
 use crate::optim::schedule;
 
 /// A stage that will run over `data`.
 pub(super) fn estimate(
+    ws: &Workspace,
     resolved: &Resolved,
     stage: &ResolvedStage,
     planned: &PlannedStage,
@@ -71,12 +71,12 @@ pub(super) fn estimate(
         ignored_columns: data.train_report.ignored_columns.clone(),
         longest: Some(data.train_report.max_len),
         memory: Some(memory),
-        fits: device::memory::limit().map(|limit| memory.total <= limit),
+        fits: ws.memory.map(|limit| memory.total <= limit),
     }
 }
 
 /// What was seen on the way that is no error but should be known.
-pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, data: &Prepared) -> Vec<String> {
+pub(super) fn warnings(ws: &Workspace, stage: &ResolvedStage, forecast: &Forecast, data: &Prepared) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
     for (side, report) in [("train", &data.train_report), ("eval", &data.eval_report)] {
@@ -118,7 +118,7 @@ pub(super) fn warnings(stage: &ResolvedStage, forecast: &Forecast, data: &Prepar
     {
         warn(format!("ppo.batchSize: {batch_size} is more than the {} prompts; they repeat", data.train.len()));
     }
-    if let (Some(false), Some(memory), Some(limit)) = (forecast.fits, forecast.memory, device::memory::limit()) {
+    if let (Some(false), Some(memory), Some(limit)) = (forecast.fits, forecast.memory, ws.memory) {
         warn(format!(
             "train: about {} MiB of memory at the peak, but only {} MiB are there; make perDeviceTrainBatchSize smaller or \
              set gradientCheckpointing: true",

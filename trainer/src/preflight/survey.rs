@@ -253,8 +253,8 @@ impl<'a> Survey<'a> {
             }
         }
         let Some(planned) = planned else { return Ok(None) };
-        let forecast = estimate::estimate(self.resolved, stage, planned, model, &data);
-        let warnings = estimate::warnings(stage, &forecast, &data);
+        let forecast = estimate::estimate(self.ws, self.resolved, stage, planned, model, &data);
+        let warnings = estimate::warnings(self.ws, stage, &forecast, &data);
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}.{warning}")));
         Ok(Some(forecast))
     }

@@ -76,7 +76,8 @@ fn what_is_written_is_the_plan_that_a_stage_reads_and_a_pointer_a_stage() {
     // Another process knows neither the folder of the YAML file nor the default output.
     assert_eq!(stored.output.as_deref(), Some(ws.store.uri()));
     assert_eq!(stored.stages[1].dataset.train[0].uri, lab.path("sft.jsonl").display().to_string());
-    let elsewhere = Workspace::of_stage(ws.store.uri(), Path::new("/"), Some(lab.path("elsewhere"))).unwrap();
+    let elsewhere =
+        Workspace::of_stage(ws.store.uri(), Path::new("/"), Some(lab.path("elsewhere")), Vec::new()).unwrap();
     let tokenizer = stage_tokenizer(&elsewhere, &stored, &stored.stages[1]).unwrap();
     let template = stage_template(&stored.stages[1], &tokenizer).unwrap();
     assert_eq!(stage_data(&elsewhere, &stored.stages[1], &tokenizer, template.as_ref()).unwrap().train.len(), 30);

@@ -4,11 +4,12 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use medtrain_crds::contract::ExitCode;
+use medtrain_crds::contract::{ExitCode, StoreAccess};
 use medtrain_crds::resolve::Resolved;
-use medtrain_crds::training::{HubSpec, StorageSpec};
+use medtrain_crds::training::HubSpec;
 
-use crate::artifact::{RunId, Store, StoreOptions};
+use crate::artifact::{Access, RunId, Store};
+use crate::device;
 use crate::failure::{Failure, Result};
 use crate::weights::Hub;
 
@@ -25,7 +26,9 @@ pub struct Workspace {
     /// The output: where every artifact goes.
     pub store: Store,
     pub hub: Hub,
-    storage: Vec<StorageSpec>,
+    access: Access,
+    /// The most memory that a stage may take, where it will run here.
+    pub(super) memory: Option<u64>,
 }
 
 impl Workspace {
@@ -40,32 +43,47 @@ impl Workspace {
             Some(path) => yaml_folder.join(path).display().to_string(),
             None => format!("outputs/{}", resolved.name),
         };
-        Self::at(&output, yaml_folder, workdir, resolved.storage.clone(), resolved.hub.as_ref())
+        let mut ws = Self::at(&output, yaml_folder, workdir, Access::local(&resolved.storage), resolved.hub.as_ref())?;
+        ws.memory = device::memory::limit();
+        Ok(ws)
     }
 
-    /// The workspace of a stage that knows no resource, only its plan: stores and hub are reached as the environment
-    /// says.
+    /// The workspace of a preflight pod; the stages run elsewhere. `output` and all paths are absolute.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn of_stage(output: &str, base: &Path, workdir: Option<PathBuf>) -> Result<Self> {
-        Self::at(output, base, workdir, Vec::new(), None)
+    pub fn in_pod(output: &str, workdir: Option<PathBuf>, access: Access, hub: Option<&HubSpec>) -> Result<Self> {
+        let mut ws = Self::at(output, Path::new("/"), workdir, access, hub)?;
+        ws.keep_hub_in_workdir();
+        Ok(ws)
     }
 
-    fn at(
-        output: &str,
-        base: &Path,
-        workdir: Option<PathBuf>,
-        storage: Vec<StorageSpec>,
-        hub: Option<&HubSpec>,
-    ) -> Result<Self> {
+    /// The workspace of a stage that knows no resource, only its plan and how its stores are reached; the hub is reached
+    /// as the environment says.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_stage(output: &str, base: &Path, workdir: Option<PathBuf>, storage: Vec<StoreAccess>) -> Result<Self> {
+        let mut ws = Self::at(output, base, workdir, Access::in_pod(storage), None)?;
+        ws.keep_hub_in_workdir();
+        Ok(ws)
+    }
+
+    /// A pod has no home directory: what it downloads goes where its volume is.
+    fn keep_hub_in_workdir(&mut self) {
+        if ["HF_HUB_CACHE", "HF_HOME"].iter().all(|name| env::var_os(name).is_none()) {
+            self.hub.cache_dir = Some(self.workdir.join("hub"));
+        }
+    }
+
+    fn at(output: &str, base: &Path, workdir: Option<PathBuf>, access: Access, hub: Option<&HubSpec>) -> Result<Self> {
         let workdir = workdir.map_or_else(default_workdir, Ok)?;
         let workdir = std::path::absolute(&workdir).map_err(|error| Failure::io(&workdir, &error))?;
         make_writable(&workdir).map_err(|failure| failure.at(WORKDIR))?;
-        let store = Store::open(output, &store_options(output, &storage)).map_err(|failure| failure.at(OUTPUT))?;
+        let store = Store::open(output, &access.options(output)).map_err(|failure| failure.at(OUTPUT))?;
         let mut from_env = Hub::from_env();
         from_env.endpoint = hub.and_then(|hub| hub.endpoint.clone());
-        Ok(Self { base: base.to_owned(), workdir, store, hub: from_env, storage })
+        Ok(Self { base: base.to_owned(), workdir, store, hub: from_env, access, memory: None })
     }
 
     /// Whether artifacts can be written. A folder of this machine is not made for it: the nearest one that exists is
@@ -107,7 +125,7 @@ impl Workspace {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_store(&self, uri: &str) -> Result<Store> {
-        Store::open(uri, &store_options(uri, &self.storage))
+        Store::open(uri, &self.access.options(uri))
     }
 }
 
@@ -127,18 +145,6 @@ fn probe(dir: &Path) -> Result<()> {
     let written = fs::write(&probe, "probe");
     let _ = fs::remove_file(&probe); // not there if it could not be written
     written.map_err(|error| Failure::io(dir, &error))
-}
-
-/// Endpoint and region of the longest prefix that `uri` begins with. Credentials are the environment's.
-fn store_options(uri: &str, storage: &[StorageSpec]) -> StoreOptions {
-    let fitting = storage.iter().filter(|entry| uri.starts_with(&entry.uri_prefix));
-    let mut options = StoreOptions::default();
-    if let Some(entry) = fitting.max_by_key(|entry| entry.uri_prefix.len()) {
-        let settings = [("endpoint", &entry.endpoint), ("region", &entry.region)];
-        let set = settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
-        options.settings.extend(set);
-    }
-    options
 }
 
 fn default_workdir() -> Result<PathBuf> {

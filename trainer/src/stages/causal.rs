@@ -4,7 +4,7 @@ use medtrain_crds::{contract::metrics, stage::TrainArgs};
 
 use super::{
     batch::PackedBatch,
-    task::{Evaluation, Outcome, Task, View},
+    task::{Evaluation, Outcome, Task, View, Watch},
 };
 use crate::{
     data::{Example, TokenizedDataset},
@@ -13,7 +13,6 @@ use crate::{
     objective::causal_lm::CausalLmTally,
     ops::{LmBackend, TokenScores},
     preflight::Units,
-    telemetry::StopSignal,
 };
 
 pub struct CausalTask {
@@ -48,7 +47,7 @@ impl<B: LmBackend> Task<B> for CausalTask {
         step: u64,
         view: &View<B>,
         gradients: &mut Gradients<B>,
-        _stop: &StopSignal,
+        _watch: &mut Watch,
     ) -> Result<Option<Outcome>> {
         let units = self.units.of_step(step);
         let targets: u64 = units
@@ -70,7 +69,7 @@ impl<B: LmBackend> Task<B> for CausalTask {
         Ok(Some(outcome))
     }
 
-    fn evaluate(&mut self, view: &View<B>) -> Result<Option<Evaluation>> {
+    fn evaluate(&mut self, view: &View<B>, watch: &mut Watch) -> Result<Option<Evaluation>> {
         if self.eval.is_empty() {
             return Ok(None);
         }
@@ -78,6 +77,9 @@ impl<B: LmBackend> Task<B> for CausalTask {
         let mut evaluation = Evaluation::default();
         let rows: Vec<usize> = (0..self.eval.len()).collect();
         for rows in rows.chunks(self.args.per_device_eval_batch_size.max(1) as usize) {
+            if watch.stopped() {
+                return Ok(None);
+            }
             let examples =
                 rows.iter().map(|&row| Ok(((0, row as u64), self.eval.row(row)?))).collect::<Result<Vec<_>>>()?;
             let batch = PackedBatch::new(&examples, self.seed);

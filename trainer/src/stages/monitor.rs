@@ -42,6 +42,11 @@ impl Monitor {
         self.reporter.phase(phase);
     }
 
+    /// Bytes read or written since the phase began.
+    pub fn bytes(&mut self, bytes: u64) {
+        self.reporter.bytes(bytes);
+    }
+
     pub fn warn(&mut self, sentence: &str) {
         self.reporter.warn(sentence);
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use medtrain_crds::{
-    contract::metrics,
+    contract::{Phase, metrics},
     stage::{PpoArgs, TrainArgs},
 };
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{
     batch::PackedBatch,
     rollout::{Episode, RewardModel, Rollout, SavedRollout, VALUE_BIAS, VALUE_WEIGHT, score_episodes, values},
-    task::{Evaluation, Outcome, Task, View},
+    task::{Evaluation, Outcome, Task, View, Watch},
 };
 use crate::{
     checkpoint::Tensor as Stored,
@@ -25,7 +25,7 @@ use crate::{
     generate::{
         processors::SamplingArgs,
         rng::{Purpose, Stream, pair},
-        sampler::{Generation, Request},
+        sampler::{Generation, NewToken, Request},
         stop::StopRules,
     },
     model::{Decoder, Gradients, Parameter, Parameters},
@@ -39,7 +39,6 @@ use crate::{
     },
     ops::LmBackend,
     preflight::PpoSteps,
-    telemetry::StopSignal,
 };
 
 /// Held-out episodes draw from streams of their own, the same before and after training.
@@ -114,7 +113,7 @@ impl<B: LmBackend> PpoTask<B> {
         view: &View<B>,
         prompts: &[Vec<u32>],
         first_stream: u64,
-        stop: &StopSignal,
+        watch: &mut Watch,
     ) -> Result<Option<Vec<Episode>>> {
         let requests: Vec<Request> = prompts
             .iter()
@@ -131,7 +130,13 @@ impl<B: LmBackend> PpoTask<B> {
             tokenizer: None,
             batch: requests.len().min(ROLLOUT_SLOTS),
         };
-        let completions = generation.run(&requests, &mut |_| {}, &|| stop.stop_requested())?;
+        let Watch { monitor, stop } = watch;
+        let mut sampled = 0;
+        let mut count = |token: NewToken| {
+            sampled += size_of_val(&token.id) as u64;
+            monitor.bytes(sampled);
+        };
+        let completions = generation.run(&requests, &mut count, &|| stop.stop_requested())?;
         Ok(completions.map(|completions| {
             prompts.iter().zip(completions).map(|(prompt, done)| Episode::new(prompt.clone(), done)).collect()
         }))
@@ -142,19 +147,21 @@ impl<B: LmBackend> PpoTask<B> {
     }
 
     /// The rollout that `step` belongs to, made now if it is not there yet; `None` = interrupted.
-    fn ensure_rollout(&mut self, number: u64, view: &View<B>, stop: &StopSignal) -> Result<Option<bool>> {
+    fn ensure_rollout(&mut self, number: u64, view: &View<B>, watch: &mut Watch) -> Result<Option<bool>> {
         if self.state.rollout.as_ref().is_some_and(|rollout| rollout.number == number) {
             return Ok(Some(false));
         }
         let prompts =
             self.rows(number).into_iter().map(|row| Ok(self.prompts.row(row)?.ids)).collect::<Result<Vec<_>>>()?;
         let first = number * u64::from(self.ppo.batch_size);
-        let Some(episodes) = self.sample(view, &prompts, first, stop)? else { return Ok(None) };
+        watch.monitor.phase(Phase::Rollout);
+        let Some(episodes) = self.sample(view, &prompts, first, watch)? else { return Ok(None) };
         let temperature = self.ppo.temperature as f32;
         let scored = score_episodes(view, &self.reference, &self.reward, &episodes, temperature, self.chunk());
         let rollout = Rollout::new(number, episodes, scored, &mut self.state.controller, &self.ppo)?;
         self.state.rollout = Some(rollout);
         self.state.ended_early = false;
+        watch.monitor.phase(Phase::Training);
         Ok(Some(true))
     }
 
@@ -238,11 +245,11 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
         step: u64,
         view: &View<B>,
         gradients: &mut Gradients<B>,
-        stop: &StopSignal,
+        watch: &mut Watch,
     ) -> Result<Option<Outcome>> {
         let per_rollout = self.steps().per_rollout;
         let (number, inner) = (step / per_rollout, step % per_rollout);
-        let Some(fresh) = self.ensure_rollout(number, view, stop)? else { return Ok(None) };
+        let Some(fresh) = self.ensure_rollout(number, view, watch)? else { return Ok(None) };
         let mut outcome = Outcome::default();
         if self.state.ended_early {
             outcome.skipped = true;
@@ -297,13 +304,12 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
     }
 
     /// Mean normalised score of one sampled answer to each held-out prompt, and the policy's KL on these answers.
-    fn evaluate(&mut self, view: &View<B>) -> Result<Option<Evaluation>> {
+    fn evaluate(&mut self, view: &View<B>, watch: &mut Watch) -> Result<Option<Evaluation>> {
         if self.eval.is_empty() {
             return Ok(None);
         }
         let prompts = (0..self.eval.len()).map(|row| Ok(self.eval.row(row)?.ids)).collect::<Result<Vec<_>>>()?;
-        let never = StopSignal::default();
-        let Some(episodes) = self.sample(view, &prompts, EVAL_STREAM, &never)? else { return Ok(None) };
+        let Some(episodes) = self.sample(view, &prompts, EVAL_STREAM, watch)? else { return Ok(None) };
         let temperature = self.ppo.temperature as f32;
         let scored = score_episodes(view, &self.reference, &self.reward, &episodes, temperature, self.chunk());
         let rows = Rows::new(episodes.iter().map(|episode| episode.response.len()));

@@ -11,7 +11,7 @@ use medtrain_crds::{
 
 use super::{
     batch::dropout_keys,
-    task::{Evaluation, Outcome, Task, View},
+    task::{Evaluation, Outcome, Task, View, Watch},
 };
 use crate::{
     adapter::Adapter,
@@ -26,7 +26,6 @@ use crate::{
     },
     ops::{LmBackend, Segments, to_host},
     preflight::Units,
-    telemetry::StopSignal,
 };
 
 /// Name of the head among the parameters and in the checkpoint.
@@ -111,7 +110,7 @@ impl<B: LmBackend> Task<B> for RewardTask {
         step: u64,
         view: &View<B>,
         gradients: &mut Gradients<B>,
-        _stop: &StopSignal,
+        _watch: &mut Watch,
     ) -> Result<Option<Outcome>> {
         let units = self.units.of_step(step);
         let head = view.parameters[SCORE].matrix();
@@ -161,7 +160,7 @@ impl<B: LmBackend> Task<B> for RewardTask {
         Ok(Some(Outcome { loss: tally.loss().unwrap_or(0.0), tokens, update: true, skipped: false, figures }))
     }
 
-    fn evaluate(&mut self, view: &View<B>) -> Result<Option<Evaluation>> {
+    fn evaluate(&mut self, view: &View<B>, watch: &mut Watch) -> Result<Option<Evaluation>> {
         if self.eval.is_empty() {
             return Ok(None);
         }
@@ -169,6 +168,9 @@ impl<B: LmBackend> Task<B> for RewardTask {
         let mut evaluation = Evaluation::default();
         let rows: Vec<usize> = (0..self.eval.len()).collect();
         for rows in rows.chunks(self.args.per_device_eval_batch_size.max(1) as usize) {
+            if watch.stopped() {
+                return Ok(None);
+            }
             let pairs = rows.iter().map(|&row| self.eval.pair(row)).collect::<Result<Vec<_>>>()?;
             let (chosen, rejected) = Self::score_pairs(view, &view.parameters[SCORE], &pairs);
             for (&chosen, &rejected) in chosen.iter().zip(&rejected) {

@@ -20,6 +20,7 @@ use super::{
     finish::{self, Artifact},
     monitor::Monitor,
     outputs,
+    task::Watch,
     training::{Checkpoints, Ended},
 };
 use crate::{
@@ -196,7 +197,8 @@ impl StageRun<'_> {
             base: job.base.name.clone(),
             bit_exact,
         };
-        let ended = job.training.run(job.task.as_task(), &self.stage.train, &mut checkpoints, monitor, self.stop)?;
+        let mut watch = Watch { monitor, stop: self.stop };
+        let ended = job.training.run(job.task.as_task(), &self.stage.train, &mut checkpoints, &mut watch)?;
         match ended {
             Ended::Finished => Ok(()),
             Ended::Stopped => Err(Failure::new(

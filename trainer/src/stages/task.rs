@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use medtrain_crds::stage::{LoraArgs, Tuning};
 use serde_json::Value;
 
+use super::monitor::Monitor;
 use crate::{
     adapter::{self, Adapter},
     checkpoint::Tensor as Stored,
@@ -99,6 +100,18 @@ pub struct Evaluation {
     pub weights: Vec<f64>,
 }
 
+/// Where a task tells what it is doing, and whether it is asked to stop.
+pub struct Watch<'a> {
+    pub monitor: &'a mut Monitor,
+    pub stop: &'a StopSignal,
+}
+
+impl Watch<'_> {
+    pub fn stopped(&self) -> bool {
+        self.stop.stop_requested()
+    }
+}
+
 /// One kind of training.
 pub trait Task<B: LmBackend> {
     /// Optimiser steps of the whole stage.
@@ -114,11 +127,11 @@ pub trait Task<B: LmBackend> {
         step: u64,
         view: &View<B>,
         gradients: &mut Gradients<B>,
-        stop: &StopSignal,
+        watch: &mut Watch,
     ) -> Result<Option<Outcome>>;
 
-    /// Figures on held-out rows; `None` without any.
-    fn evaluate(&mut self, view: &View<B>) -> Result<Option<Evaluation>>;
+    /// Figures on held-out rows; `None` without any, or when a stop request cut in.
+    fn evaluate(&mut self, view: &View<B>, watch: &mut Watch) -> Result<Option<Evaluation>>;
 
     /// The rows behind `step`, for an error message.
     fn rows_of(&self, step: u64) -> String;

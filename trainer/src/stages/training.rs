@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     monitor::Monitor,
-    task::{Evaluation, Task, Tuned},
+    task::{Evaluation, Task, Tuned, Watch},
 };
 use crate::{
     checkpoint::{State, Tensor as Stored},
@@ -23,7 +23,7 @@ use crate::{
     model::{Gradients, Parameter, Parameters},
     ops::LmBackend,
     optim::{AdamW, adamw::clip_factor, schedule},
-    telemetry::{LogEntry, StepReport, StopSignal, TrainerState},
+    telemetry::{LogEntry, StepReport, TrainerState},
 };
 
 /// What is in memory between two steps.
@@ -188,47 +188,57 @@ impl<B: LmBackend> Training<B> {
         task: &mut dyn Task<B>,
         args: &TrainArgs,
         checkpoints: &mut dyn Checkpoints<B>,
-        monitor: &mut Monitor,
-        stop: &StopSignal,
+        watch: &mut Watch,
     ) -> Result<Ended> {
         let total = task.total_steps();
         self.describe(args, total);
-        monitor.begin(self.step, total);
-        if self.step == 0 && self.before.is_none() && !stop.stop_requested() {
-            self.before = self.evaluate(task, monitor)?;
-        }
+        watch.monitor.begin(self.step, total);
+        watch.monitor.phase(Phase::Training);
         let mut saved_at = self.step;
-        while self.step < total {
+        loop {
+            // Here and not behind the step, so that an evaluation that a stop cut off is made up for after a resume.
+            if self.owes_evaluation(task, args, total) && !watch.stopped() {
+                self.evaluate(task, watch)?;
+            }
+            let cut_off = watch.stopped() && self.owes_evaluation(task, args, total);
+            if self.step == total && !cut_off {
+                break;
+            }
             let started = Instant::now();
-            if stop.stop_requested() || !self.advance(task, args, total, monitor, stop, started)? {
+            if watch.stopped() || !self.advance(task, args, total, watch, started)? {
                 if saved_at != self.step || self.step == 0 {
-                    self.checkpoint(task, args, total, checkpoints, monitor)?;
+                    self.checkpoint(task, args, total, checkpoints, watch.monitor)?;
                 }
                 return Ok(Ended::Stopped);
             }
-            let due = |strategy, every: u32| match strategy {
-                IntervalStrategy::No => false,
-                IntervalStrategy::Steps => every > 0 && self.step.is_multiple_of(u64::from(every)),
-                IntervalStrategy::Epoch => task.epoch(self.step).floor() > task.epoch(self.step - 1).floor(),
-            };
-            let (evaluate, save) = (due(args.eval_strategy, args.eval_steps), due(args.save_strategy, args.save_steps));
-            // Saved first: an evaluation can take long, and a stop request does not wait.
-            if save && self.step < total {
-                self.checkpoint(task, args, total, checkpoints, monitor)?;
+            if self.step < total && self.is_due(task, args.save_strategy, args.save_steps) {
+                self.checkpoint(task, args, total, checkpoints, watch.monitor)?;
                 saved_at = self.step;
             }
-            if evaluate && self.step < total && !stop.stop_requested() {
-                self.latest = self.evaluate(task, monitor)?.map(|evaluation| (self.step, evaluation));
-            }
-        }
-        if self.latest.as_ref().is_none_or(|(step, _)| *step != self.step) {
-            self.latest = self.evaluate(task, monitor)?.map(|evaluation| (self.step, evaluation));
         }
         // The work that follows (merge, upload) can fail; the training is then not lost.
         if args.save_strategy != IntervalStrategy::No && saved_at != self.step {
-            self.checkpoint(task, args, total, checkpoints, monitor)?;
+            self.checkpoint(task, args, total, checkpoints, watch.monitor)?;
         }
         Ok(Ended::Finished)
+    }
+
+    /// Whether something that happens every so often happens at this step.
+    fn is_due(&self, task: &dyn Task<B>, strategy: IntervalStrategy, every: u32) -> bool {
+        match strategy {
+            IntervalStrategy::No => false,
+            IntervalStrategy::Steps => every > 0 && self.step.is_multiple_of(u64::from(every)),
+            IntervalStrategy::Epoch => task.epoch(self.step).floor() > task.epoch(self.step - 1).floor(),
+        }
+    }
+
+    /// Before the first step and after the last there is always an evaluation, in between when it is due.
+    fn owes_evaluation(&self, task: &dyn Task<B>, args: &TrainArgs, total: u64) -> bool {
+        match self.step {
+            0 => self.before.is_none(),
+            step if step < total && !self.is_due(task, args.eval_strategy, args.eval_steps) => false,
+            step => self.latest.as_ref().is_none_or(|(of, _)| *of != step),
+        }
     }
 
     /// One optimiser step; `false` = a stop request cut in and nothing has changed.
@@ -237,13 +247,12 @@ impl<B: LmBackend> Training<B> {
         task: &mut dyn Task<B>,
         args: &TrainArgs,
         total: u64,
-        monitor: &mut Monitor,
-        stop: &StopSignal,
+        watch: &mut Watch,
         started: Instant,
     ) -> Result<bool> {
         let mut gradients = Gradients::default();
         let view = self.tuned.view(&self.parameters)?;
-        let outcome = task.gradients(self.step, &view, &mut gradients, stop)?;
+        let outcome = task.gradients(self.step, &view, &mut gradients, watch)?;
         drop(view);
         let Some(outcome) = outcome else { return Ok(false) };
         let norm = gradients.global_norm();
@@ -285,11 +294,11 @@ impl<B: LmBackend> Training<B> {
             learning_rate,
             tokens_per_second: outcome.tokens as f64 / seconds.max(1e-9),
         };
-        monitor.step(report, norm, outcome.tokens, seconds, &outcome.figures);
+        watch.monitor.step(report, norm, outcome.tokens, seconds, &outcome.figures);
         let every = u64::from(args.logging_steps.max(1));
         let first = self.step == 1 && args.logging_first_step;
         if first || self.step.is_multiple_of(every) || self.step == total {
-            self.log(epoch, norm, learning_rate, report, monitor)?;
+            self.log(epoch, norm, learning_rate, report, watch.monitor)?;
         }
         Ok(true)
     }
@@ -313,11 +322,13 @@ impl<B: LmBackend> Training<B> {
         monitor.log(report, &entry)
     }
 
-    fn evaluate(&mut self, task: &mut dyn Task<B>, monitor: &mut Monitor) -> Result<Option<Evaluation>> {
-        monitor.phase(Phase::Evaluating);
+    /// Held-out figures of this step, unless a stop request cuts in.
+    fn evaluate(&mut self, task: &mut dyn Task<B>, watch: &mut Watch) -> Result<()> {
+        watch.monitor.phase(Phase::Evaluating);
         let view = self.tuned.view(&self.parameters)?;
-        let evaluation = task.evaluate(&view)?;
-        if let Some(evaluation) = &evaluation {
+        let evaluation = task.evaluate(&view, watch)?;
+        drop(view);
+        if let Some(evaluation) = evaluation {
             if let Some((name, _)) = evaluation.figures.iter().find(|(_, value)| value.is_nan()) {
                 return Err(Failure::internal(format!(
                     "step {}: {name} on the held-out rows is not a number; lower train.learningRate, or check that the \
@@ -329,10 +340,14 @@ impl<B: LmBackend> Training<B> {
             let values = finite.map(|(name, value)| (name.clone(), *value)).collect();
             let entry = LogEntry { epoch: task.epoch(self.step), step: self.step, values };
             self.history.log_history.push(entry.clone());
-            monitor.evaluated(&entry)?;
+            watch.monitor.evaluated(&entry)?;
+            match self.step {
+                0 => self.before = Some(evaluation),
+                step => self.latest = Some((step, evaluation)),
+            }
         }
-        monitor.phase(Phase::Training);
-        Ok(evaluation)
+        watch.monitor.phase(Phase::Training);
+        Ok(())
     }
 
     fn checkpoint(
