@@ -28,7 +28,9 @@ JSON
         -master.volumeSizeLimitMB=256 -master.volumePreallocate=false -volume.max=400 \
         -filer -s3 -s3.port=8333 -s3.config="$state/config/s3.json"
     listens() {
-        [[ $(weed_shell <<<cluster.check) != *"no filer"* ]] && "${inside[@]}" bash -c "exec 3<>/dev/tcp/$address/8333"
+        # A port that answers is not enough: the first writes fail until the volumes are known.
+        [[ $("${inside[@]}" "$weed" upload -master="$address:9333" "$here/README.md") == *'"fid"'* ]] &&
+            "${inside[@]}" bash -c "exec 3<>/dev/tcp/$address/8333"
     }
     await 60 s3 "S3 server on port 8333" listens
 fi
