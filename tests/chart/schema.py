@@ -38,9 +38,10 @@ class Schemas:
         if known is None:
             return [f"no schema is known for {thing['apiVersion']} {thing['kind']}"]
         metadata = self.definitions["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]
-        return [*self._walk(thing, known, ""), *self._walk(thing["metadata"], metadata, ".metadata")]
+        return [*self.walk(thing, known, ""), *self.walk(thing["metadata"], metadata, ".metadata")]
 
-    def _walk(self, value, schema, path):
+    def walk(self, value, schema, path):
+        """Yields what is wrong with `value`, which stands at `path`."""
         if "$ref" in schema:
             schema = self.definitions[schema["$ref"].removeprefix("#/definitions/")]
         if schema.get("x-kubernetes-int-or-string") or schema.get("format") == "int-or-string":
@@ -56,7 +57,7 @@ class Schemas:
             yield from self._fields(value, schema, path)
         elif isinstance(value, list):
             for index, item in enumerate(value):
-                yield from self._walk(item, schema.get("items", {}), f"{path}[{index}]")
+                yield from self.walk(item, schema.get("items", {}), f"{path}[{index}]")
         elif "enum" in schema and value not in schema["enum"]:
             yield f"{path}: {value!r} is none of {schema['enum']}"
 
@@ -67,8 +68,8 @@ class Schemas:
                 yield f"{path}.{name}: missing"
         for name, item in value.items():
             if fields is not None and name in fields:
-                yield from self._walk(item, fields[name], f"{path}.{name}")
+                yield from self.walk(item, fields[name], f"{path}.{name}")
             elif isinstance(others, dict):
-                yield from self._walk(item, others, f"{path}.{name}")
+                yield from self.walk(item, others, f"{path}.{name}")
             elif fields is not None and not schema.get("x-kubernetes-preserve-unknown-fields"):
                 yield f"{path}.{name}: no such field"
