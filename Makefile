@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint audit reference clean-demo
+.PHONY: help demo test bench lint audit reference chart chart-test clean-demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ audit: ## look for published advisories about our dependencies (asks the network
 
 reference: ## regenerate crds/generated/ from the types
 	cargo run --release -p medtrain-crds --example reference
+
+chart: ## bring the chart up to date: the generated definition, the table of values in its README
+	@bash tests/chart/update.sh
+
+chart-test: ## the chart's tests that need no cluster
+	@bash tests/chart/run.sh
 
 clean-demo: ## remove what `make demo` trained; the model stays in the cache
 	rm -rf outputs/demo

@@ -4,6 +4,11 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/prelude.sh"
 here=$root/tests/chart
 
+if ! command -v go >/dev/null; then
+    say "go is missing (helm and the schemas come through it): bash tests/tools/prerequisites.sh cluster"
+    exit 1
+fi
+
 # HELM: a helm of one's own, instead of the one that the test cluster uses.
 HELM=${HELM:-$(bash "$root/tests/cluster/build.sh" helm)}
 PROMTOOL=$(bash "$tools/prometheus.sh")/promtool

@@ -23,6 +23,7 @@ export MEDTRAIN_SMOLLM2 PYTHONDONTWRITEBYTECODE=1
 suite "Rust tests" cargo test --release --locked --workspace --no-fail-fast
 suite "Sample data tests" python3 -m unittest discover --start-directory tests/data/make
 suite "Bench tests" python3 -m unittest discover --start-directory tests/bench
+suite "Chart tests" bash tests/chart/run.sh
 step "Lint" bash "$tools/lint.sh" || failed+=("Lint")
 
 if ((${#failed[@]} > 0)); then
