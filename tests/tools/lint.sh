@@ -22,7 +22,7 @@ shell_scripts() {
             pinned_pip install --requirement "$tools/requirements-lint.txt" --target "$installed" || return
         fi
     fi
-    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/bench/*.sh tests/chart/*.sh .ci/run
+    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/bench/*.sh tests/chart/*.sh tests/chart/cluster/*.sh .ci/run
 }
 
 failed=()

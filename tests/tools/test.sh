@@ -24,6 +24,7 @@ suite "Rust tests" cargo test --release --locked --workspace --no-fail-fast
 suite "Sample data tests" python3 -m unittest discover --start-directory tests/data/make
 suite "Bench tests" python3 -m unittest discover --start-directory tests/bench
 suite "Chart tests" bash tests/chart/run.sh
+suite "Chart tests on a cluster" bash tests/chart/cluster/run.sh
 step "Lint" bash "$tools/lint.sh" || failed+=("Lint")
 
 if ((${#failed[@]} > 0)); then
