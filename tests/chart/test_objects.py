@@ -9,8 +9,9 @@ from chart import CHART, CI, KUBE_VERSION, ROOT, find, helm, read_yaml, render, 
 from schema import Schemas
 
 
-def pod_of(objects):
-    return find(objects, "Deployment")["spec"]["template"]
+def pod_of(objects, kind="Deployment"):
+    """The pod template of the Deployment, or of the Job of `helm test`."""
+    return find(objects, kind)["spec"]["template"]
 
 
 def selects(selector, labels):
@@ -102,7 +103,7 @@ class Operator(unittest.TestCase):
         self.assertEqual(find(render_ci("single"), "Deployment")["spec"]["strategy"], {"type": "Recreate"})
 
     def test_its_pods_pass_pod_security_restricted(self):
-        for pod in (pod_of(render())["spec"], find(render(), "Pod")["spec"]):
+        for pod in (pod_of(render())["spec"], pod_of(render(), "Job")["spec"]):
             self.assertTrue(pod["securityContext"]["runAsNonRoot"])
             self.assertEqual(pod["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"})
             container = pod["containers"][0]["securityContext"]
@@ -197,7 +198,7 @@ class Network(unittest.TestCase):
             self.assertIn({"port": 53, "protocol": "UDP"}, policy["egress"][0]["ports"])
 
     def test_the_test_pod_is_let_in_and_is_no_endpoint_of_the_service(self):
-        labels = find(render(), "Pod")["metadata"]["labels"]
+        labels = pod_of(render(), "Job")["metadata"]["labels"]
         policy = find(render(), "NetworkPolicy", "release-medtrain")["spec"]
         self.assertTrue(selects(policy["ingress"][1]["from"][0]["podSelector"]["matchLabels"], labels))
         service = find(render(), "Service")["spec"]["selector"]

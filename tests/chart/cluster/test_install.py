@@ -192,7 +192,7 @@ class Install(unittest.TestCase):
     @unittest.skipUnless(operator_image(), "MEDTRAIN_E2E_OPERATOR_IMAGE names no image of the operator")
     def test_the_operator_becomes_ready_and_helm_test_passes(self):
         run_helm("install", "medtrain", CHART, *operator_image(), "--wait", "--timeout=3m")
-        run_helm("test", "medtrain", "--timeout=2m", "--logs")
+        run_helm("test", "medtrain", "--timeout=3m")
 
 
 if __name__ == "__main__":
