@@ -49,9 +49,11 @@ class Schemas:
                 yield f"{path}: neither a number nor a string"
             return
         kind = schema.get("type")
+        # Python's booleans are integers.
+        fits = kind is None or isinstance(value, NUMBERS[kind]) and (kind == "boolean" or not isinstance(value, bool))
         if value is None:
             yield f"{path}: null"
-        elif kind is not None and (not isinstance(value, NUMBERS[kind]) or kind != "boolean" and isinstance(value, bool)):
+        elif not fits:
             yield f"{path}: {value!r} is no {kind}"
         elif isinstance(value, dict):
             yield from self._fields(value, schema, path)

@@ -42,7 +42,8 @@ class Rendering(unittest.TestCase):
 
     def test_no_object_is_rendered_twice(self):
         for values in CI:
-            names = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in render("--values", values)]
+            objects = [(o["kind"], o["metadata"]) for o in render("--values", values)]
+            names = [(kind, metadata.get("namespace"), metadata["name"]) for kind, metadata in objects]
             self.assertEqual(len(names), len(set(names)), values.name)
 
     def test_a_cluster_without_the_prometheus_operator_takes_the_default_install(self):
@@ -80,7 +81,8 @@ class Definition(unittest.TestCase):
         generated = read_yaml((CHART / "files/medicaltrainings.yaml").read_text())[0]
         self.assertEqual(rendered["spec"], generated["spec"])
         self.assertEqual(rendered["metadata"]["annotations"], {"helm.sh/resource-policy": "keep"})
-        self.assertNotIn("annotations", find(render("--set", "crds.keep=false"), "CustomResourceDefinition")["metadata"])
+        removed = find(render("--set", "crds.keep=false"), "CustomResourceDefinition")
+        self.assertNotIn("annotations", removed["metadata"])
 
     def test_it_can_be_left_to_others(self):
         self.assertFalse([o for o in render("--set", "crds.install=false") if o["kind"] == "CustomResourceDefinition"])

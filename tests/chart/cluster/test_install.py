@@ -76,14 +76,14 @@ class Install(unittest.TestCase):
 
     def create_training(self):
         """A suspended one, so that nothing runs; returns its UID."""
-        training = read_yaml(read_yaml((CHART / "Chart.yaml").read_text())[0]["annotations"]["artifacthub.io/crdsExamples"])
-        training = training[0][0]
+        annotations = read_yaml((CHART / "Chart.yaml").read_text())[0]["annotations"]
+        [training] = read_yaml(annotations["artifacthub.io/crdsExamples"])[0]
         training["spec"]["suspend"] = True
         kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=60s")
         # The server tells its discovery a little later than it serves a new kind.
+        create = ("create", "--namespace", SYSTEM, "-f", "-")
         eventually(
-            lambda: kubectl("create", "--namespace", SYSTEM, "-f", "-", stdin=json.dumps(training), check=False).returncode == 0
-            or kubectl("get", "mtrain", "first", "--namespace", SYSTEM, check=False).returncode == 0,
+            lambda: kubectl(*create, stdin=json.dumps(training), check=False).returncode == 0,
             "a MedicalTraining can be created",
         )
         return self.uid_of_training()
@@ -94,9 +94,8 @@ class Install(unittest.TestCase):
     def test_the_server_takes_every_object_of_every_values_file(self):
         for values in CI:
             done = template("--values", values)
-            applied = kubectl(
-                "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=done.stdout, check=False
-            )
+            dry_run = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
+            applied = kubectl(*dry_run, stdin=done.stdout, check=False)
             with self.subTest(values.name):
                 self.assertEqual((applied.returncode, applied.stderr), (0, ""))
 
