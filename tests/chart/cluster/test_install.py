@@ -48,6 +48,12 @@ def eventually(condition, what):
         time.sleep(0.5)
 
 
+def established(definition):
+    """Waits until the server serves the kind. `kubectl wait` fails where the definition has no status yet."""
+    wait = ("wait", "--for=condition=Established", f"crd/{definition}", "--timeout=10s")
+    eventually(lambda: kubectl(*wait, check=False).returncode == 0, f"{definition} is established")
+
+
 def operator_image():
     """`--set` for the image of the operator, if the nodes have one."""
     image = os.environ.get("MEDTRAIN_E2E_OPERATOR_IMAGE", "")
@@ -64,7 +70,7 @@ class Install(unittest.TestCase):
         definitions = pathlib.Path(os.environ["PROMETHEUS_OPERATOR"]) / "example/prometheus-operator-crd"
         for kind in ("servicemonitors", "podmonitors", "prometheusrules"):
             kubectl("apply", "--server-side", "-f", definitions / f"monitoring.coreos.com_{kind}.yaml")
-            kubectl("wait", "--for=condition=Established", f"crd/{kind}.monitoring.coreos.com", "--timeout=60s")
+            established(f"{kind}.monitoring.coreos.com")
 
     def setUp(self):
         self.addCleanup(self.remove_everything)
@@ -79,7 +85,7 @@ class Install(unittest.TestCase):
         annotations = read_yaml((CHART / "Chart.yaml").read_text())[0]["annotations"]
         [training] = read_yaml(annotations["artifacthub.io/crdsExamples"])[0]
         training["spec"]["suspend"] = True
-        kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=60s")
+        established(CRD)
         # The server tells its discovery a little later than it serves a new kind.
         create = ("create", "--namespace", SYSTEM, "-f", "-")
         eventually(
