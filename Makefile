@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint audit crds clean-demo images e2e cluster-up cluster-down
+.PHONY: help demo test bench lint audit crds chart chart-test clean-demo images e2e cluster-up cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,15 @@ lint: ## format, clippy, documentation, licences, dependency trees, shell script
 audit: ## look for published advisories about our dependencies (asks the network)
 	@bash tests/tools/audit.sh
 
-crds: ## regenerate crds/generated/ from the types
+crds: ## regenerate crds/generated/ from the types, and the chart's copy
 	cargo run --release -p medtrain-crds --example crds
+	@bash tests/chart/update.sh
+
+chart: ## bring the chart up to date: the generated definition, the table of values in its README
+	@bash tests/chart/update.sh
+
+chart-test: ## the chart's tests that need no cluster
+	@bash tests/chart/run.sh
 
 clean-demo: ## remove what `make demo` trained; the model stays in the cache
 	rm -rf outputs/demo

@@ -23,7 +23,7 @@ shell_scripts() {
             pinned_pip install --requirement "$tools/requirements-lint.txt" --target "$installed" || return
         fi
     fi
-    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/{bench,cluster,e2e}/*.sh images/*.sh .ci/run
+    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/{bench,chart,chart/cluster,cluster,e2e}/*.sh images/*.sh .ci/run
 }
 
 failed=()

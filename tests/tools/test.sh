@@ -25,6 +25,8 @@ suite "Sample data tests" python3 -m unittest discover --start-directory tests/d
 suite "Image tests" python3 -m unittest discover --start-directory images
 suite "End-to-end tests" bash tests/e2e/run.sh
 suite "Bench tests" python3 -m unittest discover --start-directory tests/bench
+suite "Chart tests" bash tests/chart/run.sh
+suite "Chart tests on a cluster" bash tests/chart/cluster/run.sh
 step "Lint" bash "$tools/lint.sh" || failed+=("Lint")
 
 if ((${#failed[@]} > 0)); then
