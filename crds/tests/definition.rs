@@ -133,6 +133,43 @@ fn places(schema: &Value, place: &str, visit: &mut impl FnMut(&str, &Value)) {
 }
 
 #[test]
+fn whatever_the_operator_reports_fits_the_definition() {
+    let status = json!({
+        "observedGeneration": 2,
+        "conditions": [{
+            "type": "Accepted", "status": "True", "reason": "Planned", "message": "", "observedGeneration": 2,
+            "lastTransitionTime": "2026-11-24T12:00:00Z",
+        }],
+        "summary": {"stage": "sft", "state": "Running", "progress": "20/100", "metric": "1.9", "restarts": 1, "image": "t:1"},
+        "preflight": {
+            "hash": "0123abcd", "state": "Succeeded", "image": "t:1", "attempt": 1, "jobUID": "u", "charged": 0,
+            "reason": "Planned", "message": "m", "errors": ["e"], "moreErrors": 3, "reportUri": "s3://r",
+            "retryTime": "2026-11-24T12:00:00Z", "stopping": "Edited",
+        },
+        "plan": {"hash": "0123abcd", "uri": "s3://p", "sha256": "f", "image": "t:1"},
+        "stages": [{
+            "name": "sft", "kind": "SFT", "state": "Running", "reason": "Running", "message": "m", "key": "0123456789ab",
+            "attempt": 2, "jobUID": "u", "podUID": "p", "chargedAttempts": 1, "unchargedAttempts": 1, "infraRestarts": 1,
+            "attemptDisruptions": 1, "stopping": "Edited", "probe": {"attempt": 1, "jobUID": "u"}, "steps": 100, "mib": 900,
+            "progress": {
+                "phase": "training", "step": 20, "total": 100, "bytes": 0, "loss": "1.9", "tokensPerSecond": "90",
+                "etaSeconds": 60, "lastCheckpoint": 10, "observedTime": "2026-11-24T12:00:00Z", "movedTime": "2026-11-24T12:00:00Z",
+            },
+            "manifestUri": "s3://m", "manifestDigest": "f", "metrics": {"loss": "1.9"},
+            "startTime": "2026-11-24T12:00:00Z", "completionTime": "2026-11-24T12:00:00Z",
+        }],
+        "startTime": "2026-11-24T12:00:00Z",
+        "completionTime": "2026-11-24T12:00:00Z",
+    });
+    let typed: medtrain_crds::training::status::MedicalTrainingStatus = serde_json::from_value(status.clone()).unwrap();
+    let written = serde_json::to_value(&typed).unwrap();
+    assert_eq!(written["stages"][0].as_object().unwrap().len(), status["stages"][0].as_object().unwrap().len());
+    let mut resource = corpus::cases(&examples()).remove(0).resource;
+    resource["status"] = written;
+    assert_eq!(Admission::of(&k8s::definition()).check(&resource, None), []);
+}
+
+#[test]
 fn client_side_apply_and_a_helm_release_can_hold_it() {
     let bytes = serde_json::to_vec(&k8s::definition()).unwrap().len();
     assert!(bytes <= 200_000, "{bytes} bytes");
