@@ -11,9 +11,9 @@ use crate::contract::canonical;
 use crate::resolve::hyperparameters::{ALL_LINEAR, ALL_LINEAR_NAME, SAVEABLE};
 use crate::resolve::{DEFAULT_SEED, MAX_STAGE_NAME};
 use crate::stage::{Literal, Parameter, Section, StageKind, Type};
-use crate::training::MedicalTrainingSpec;
 use crate::training::shape::{Field, SPEC, Shape};
 use crate::training::status::MedicalTrainingStatus;
+use crate::training::{API_VERSION, KIND, MedicalTrainingSpec};
 
 /// Characters of a decimal: 15 digits and a power of ten are enough for every number.
 const DECIMAL_LENGTH: usize = 64;
@@ -32,7 +32,13 @@ pub(super) fn resource() -> Value {
         "description": "Trains a medical language model in stages, each from the results of those before. \
             Whoever may create one may run pods here with the Secrets, ServiceAccounts and volumes that it names.",
         "required": ["spec"],
-        "properties": {"spec": spec, "status": status},
+        "properties": {
+            "apiVersion": {"type": "string", "description": format!("{API_VERSION}.")},
+            "kind": {"type": "string", "description": format!("{KIND}.")},
+            "metadata": {"type": "object", "description": "Name, namespace, labels and annotations."},
+            "spec": spec,
+            "status": status,
+        },
         "x-kubernetes-validations": json_of(&rules::of_resource()),
     })
 }

@@ -240,7 +240,7 @@ pub struct InputSpec {
     /// Name of a stage listed before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// A model by URI: hf://organisation/name[@revision], s3://, gs://, az://, file://.
+    /// A model by URI: `hf://organisation/name[@revision]`, s3://, gs://, az://, file://.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
     /// Branch, tag or commit on the hub.

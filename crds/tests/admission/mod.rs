@@ -30,6 +30,8 @@ impl Admission {
         let mut problems = Vec::new();
         for (field, schema) in self.schema["properties"].as_object().into_iter().flatten() {
             match resource.get(field) {
+                // Kubernetes' own.
+                Some(_) if field == "metadata" => {}
                 Some(value) => walk(schema, value, field, &mut problems),
                 None if field == "spec" => problems.push((field.clone(), "Required value".to_string())),
                 None => {}
