@@ -3,10 +3,10 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint audit reference clean-demo
+.PHONY: help demo test bench lint audit crds chart chart-test clean-demo images e2e cluster-up cluster-down
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## train a small medical assistant through all four stages (first time: about half an hour on 2 cores)
 	@bash tests/tools/demo.sh
@@ -17,14 +17,34 @@ test: ## all tests, then lint; what CI runs
 bench: ## speed and memory beside the reference implementations
 	@bash tests/bench/run.sh
 
+images: ## the trainer's and the operator's container images, as OCI archives with SBOM
+	@bash images/build.sh
+
+e2e: ## tests on a real Kubernetes: one of our own (needs root on Linux) or the one that KUBECONFIG names
+	@bash tests/e2e/run.sh
+
+CLUSTER ?= dev
+cluster-up: ## start a one-node Kubernetes without Docker (CLUSTER=dev); tests/cluster/README.md tells more
+	@bash tests/cluster/up.sh $(CLUSTER)
+
+cluster-down: ## end it and remove all that it left
+	@bash tests/cluster/down.sh $(CLUSTER)
+
 lint: ## format, clippy, documentation, licences, dependency trees, shell scripts
 	@bash tests/tools/lint.sh
 
 audit: ## look for published advisories about our dependencies (asks the network)
 	@bash tests/tools/audit.sh
 
-reference: ## regenerate crds/generated/ from the types
-	cargo run --release -p medtrain-crds --example reference
+crds: ## regenerate crds/generated/ from the types, and the chart's copy
+	cargo run --release -p medtrain-crds --example crds
+	@bash tests/chart/update.sh
+
+chart: ## bring the chart up to date: the generated definition, the table of values in its README
+	@bash tests/chart/update.sh
+
+chart-test: ## the chart's tests that need no cluster
+	@bash tests/chart/run.sh
 
 clean-demo: ## remove what `make demo` trained; the model stays in the cache
 	rm -rf outputs/demo

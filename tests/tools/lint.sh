@@ -5,7 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 # One crate at a time: see build_medtrain.
 clippy() {
     cargo clippy --quiet --release --locked -p medtrain-crds --all-targets -- -D warnings &&
-        cargo clippy --quiet --release --locked -p medtrain-trainer --all-targets -- -D warnings
+        cargo clippy --quiet --release --locked -p medtrain-trainer --all-targets -- -D warnings &&
+        cargo clippy --quiet --release --locked -p medtrain-e2e --all-targets -- -D warnings
 }
 
 documentation() {
@@ -22,7 +23,7 @@ shell_scripts() {
             pinned_pip install --requirement "$tools/requirements-lint.txt" --target "$installed" || return
         fi
     fi
-    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/bench/*.sh .ci/run
+    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/{bench,chart,chart/cluster,cluster,e2e}/*.sh images/*.sh .ci/run
 }
 
 failed=()

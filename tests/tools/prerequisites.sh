@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks that what a build needs is there. As root on Debian or Ubuntu it installs what is missing; elsewhere it says how.
+# prerequisites.sh [cluster|images]…: checks that what a build needs is there, and what the test cluster and the images
+# need besides. As root on Debian or Ubuntu it installs what is missing; elsewhere it says how.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 if ! command -v cargo >/dev/null; then
@@ -18,19 +19,53 @@ has g++ command -v c++
 has cmake command -v cmake
 has python3 command -v python3
 has python3-pip python3 -m pip --version
-if ((${#missing[@]} == 0)); then
-    exit 0
+for part in "$@"; do
+    case $part in
+    cluster)
+        has containerd command -v containerd
+        has runc command -v runc
+        has containernetworking-plugins test -x /usr/lib/cni/bridge
+        has nftables command -v nft
+        has conntrack command -v conntrack
+        has iproute2 command -v ip
+        has openssl command -v openssl
+        has procps command -v sysctl
+        has golang-go command -v go
+        ;;
+    images)
+        if ! docker info >/dev/null 2>&1; then
+            has buildah command -v buildah
+        fi
+        ;;
+    *)
+        say "prerequisites.sh knows the parts cluster and images, not $part"
+        exit 64
+        ;;
+    esac
+done
+install_missing() {
+    local install=(apt-get install --yes --no-install-recommends "${missing[@]}")
+    if ! command -v apt-get >/dev/null; then
+        say "missing: ${missing[*]} (names of Debian's packages): install them and run this again"
+        exit 1
+    elif [[ $(id -u) != 0 ]]; then
+        say "missing: ${missing[*]}: run this, then try again: sudo apt-get update && sudo ${install[*]}"
+        exit 1
+    fi
+    say "Installing ${missing[*]} (about a minute)"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update --quiet >&2
+    "${install[@]}" >&2
+}
+if ((${#missing[@]} > 0)); then
+    install_missing
 fi
 
-install=(apt-get install --yes --no-install-recommends "${missing[@]}")
-if ! command -v apt-get >/dev/null; then
-    say "missing: ${missing[*]} (names of Debian's packages): install them and run this again"
-    exit 1
-elif [[ $(id -u) != 0 ]]; then
-    say "missing: ${missing[*]}: run this, then try again: sudo apt-get update && sudo ${install[*]}"
-    exit 1
+# Go 1.21 and later fetch the version that a go.mod asks for; older ones only fail on it.
+if [[ " $* " == *" cluster "* ]]; then
+    go=$(go env GOVERSION)
+    if [[ $(printf '%s\n' go1.21 "$go" | sort --version-sort | head -n 1) != go1.21 ]]; then
+        say "$go is too old to build Kubernetes: install Go 1.25 or later (https://go.dev/dl) and put it first on the PATH"
+        exit 1
+    fi
 fi
-say "Installing ${missing[*]} (about a minute)"
-export DEBIAN_FRONTEND=noninteractive
-apt-get update --quiet >&2
-"${install[@]}" >&2

@@ -20,9 +20,13 @@ step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medt
 MEDTRAIN_SMOLLM2=$(bash "$tools/model.sh" "$medtrain")
 export MEDTRAIN_SMOLLM2 PYTHONDONTWRITEBYTECODE=1
 
-suite "Rust tests" cargo test --release --locked --workspace --no-fail-fast
+suite "Rust tests" cargo test --release --locked --workspace --exclude medtrain-e2e --no-fail-fast
 suite "Sample data tests" python3 -m unittest discover --start-directory tests/data/make
+suite "Image tests" python3 -m unittest discover --start-directory images
+suite "End-to-end tests" bash tests/e2e/run.sh
 suite "Bench tests" python3 -m unittest discover --start-directory tests/bench
+suite "Chart tests" bash tests/chart/run.sh
+suite "Chart tests on a cluster" bash tests/chart/cluster/run.sh
 step "Lint" bash "$tools/lint.sh" || failed+=("Lint")
 
 if ((${#failed[@]} > 0)); then

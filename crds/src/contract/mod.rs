@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod pod;
 mod preflight;
 mod progress;
+mod reason;
 mod stage_config;
 mod termination;
 mod version;
@@ -24,6 +25,7 @@ pub use manifest::{
 };
 pub use preflight::{PreflightConfig, PreflightMessage, StageForecast, StageLimits};
 pub use progress::{Phase, Progress};
+pub use reason::Reason;
 pub use stage_config::{PlanRef, StageConfig, StoreAccess};
 pub use termination::{Outcome, TerminationMessage};
 pub use version::ContractError;

@@ -9,8 +9,8 @@ use crate::training::SpecError;
 
 /// The seven projections of a layer, in the order that `all-linear` gives them.
 pub const ALL_LINEAR: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-const ALL_LINEAR_NAME: &str = "all-linear";
-const SAVEABLE: [&str; 2] = ["embed_tokens", "lm_head"];
+pub const ALL_LINEAR_NAME: &str = "all-linear";
+pub const SAVEABLE: [&str; 2] = ["embed_tokens", "lm_head"];
 
 /// What was written in a section, in the form that resolved hyperparameters have it.
 ///

@@ -5,7 +5,7 @@
 //! Holds: all problems are reported at once; what comes out has nothing left to default.
 
 mod edges;
-mod hyperparameters;
+pub(crate) mod hyperparameters;
 pub mod key;
 mod names;
 mod planning;

@@ -76,10 +76,7 @@ fn the_defaults_people_rely_on() {
 #[test]
 fn the_checked_in_reference_is_current() {
     let checked_in = include_str!("../../generated/hyperparameters.md");
-    assert!(
-        checked_in == reference::markdown(),
-        "run `cargo run -p medtrain-crds --example reference` and commit the result"
-    );
+    assert!(checked_in == reference::markdown(), "run `make crds` and commit the result");
 }
 
 #[test]

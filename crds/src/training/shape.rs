@@ -9,7 +9,7 @@ use super::{API_VERSION, KIND, SpecError};
 use crate::stage::{Range, Section, Type, found, nearest, plain_name};
 
 /// What may stand at a place.
-pub(super) enum Shape {
+pub(crate) enum Shape {
     Scalar(Type),
     List {
         of: &'static Shape,
@@ -24,11 +24,11 @@ pub(super) enum Shape {
     Opaque,
 }
 
-pub(super) struct Field {
+pub(crate) struct Field {
     pub name: &'static str,
     pub shape: Shape,
     /// What to say if it is missing.
-    required: Option<&'static str>,
+    pub required: Option<&'static str>,
 }
 
 const fn optional(name: &'static str, shape: Shape) -> Field {
@@ -61,7 +61,7 @@ pub(super) const ROOT: Shape = Shape::Object(&[
 
 pub(super) const METADATA: &[Field] = &[required("name", SHORT, "name the training"), optional("namespace", SHORT)];
 
-pub(super) const SPEC: &[Field] = &[
+pub(crate) const SPEC: &[Field] = &[
     required("model", Shape::Object(MODEL), "write model: {uri: …}"),
     optional("output", Shape::Object(OUTPUT)),
     optional("seed", Shape::Scalar(Type::Int { min: 0, max: (1 << 53) - 1 })),

@@ -1,0 +1,417 @@
+//! One stage: attempts, their ends, and what follows.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use medtrain_crds::contract::{Reason, TerminationMessage};
+use medtrain_crds::training::status::{MedicalTrainingStatus, ProbeStatus, StageProgress, StageState, StageStatus};
+
+use super::preflight::{Answer, answer};
+use super::{Action, Deciding, Work, clip, is_open, set};
+use crate::controller::outcome::{Ended, ended};
+use crate::controller::seen::{SeenJob, SeenPod};
+
+/// Seconds before the next attempt after an uncharged end.
+const UNCHARGED_PAUSE: i64 = 5;
+
+impl Deciding<'_> {
+    pub(super) fn stage(&mut self, index: usize) {
+        let mut stage = self.status.stages[index].clone();
+        if is_open(&stage) {
+            self.open(&mut stage);
+        } else if !stage.state.is_terminal() {
+            self.closed(&mut stage);
+        }
+        self.status.stages[index] = stage;
+    }
+
+    /// An attempt is in progress.
+    fn open(&mut self, stage: &mut StageStatus) {
+        let work = Work::Stage { stage: stage.name.clone(), attempt: stage.attempt };
+        let name = work.name(self.training);
+        let job = self.seen.job(&name);
+        let Some(uid) = stage.job_uid.clone() else {
+            return match job {
+                Some(job) if !job.ours => {
+                    let message = format!("a Job {name} exists that is not this training's: delete or rename it");
+                    set(stage, StageState::Starting, Reason::NameConflict, message);
+                    self.look_again(60);
+                }
+                Some(job) => {
+                    stage.job_uid = Some(job.uid.clone());
+                    self.live(stage, job, work);
+                }
+                None if self.training.suspend || stage.stopping.is_some() || !self.accepted() => {
+                    stage.stopping = None;
+                    set(stage, StageState::Waiting, Reason::Suspended, "");
+                }
+                None => {
+                    self.actions.push(Action::Create(work));
+                    self.look_again(5);
+                }
+            };
+        };
+        match job.filter(|job| job.uid == uid) {
+            None => self.gone(stage),
+            Some(job) if job.end.is_some() => self.finish(stage, ended(job)),
+            Some(job) => self.live(stage, job, work),
+        }
+    }
+
+    fn live(&mut self, stage: &mut StageStatus, job: &SeenJob, work: Work) {
+        if job.end.is_some() {
+            return self.finish(stage, ended(job));
+        }
+        self.count_pods(stage, job);
+        if job.deleting {
+            // A pod that ends well while its Job goes has still ended well.
+            if let done @ Ended::Done(_) = ended(job) {
+                return self.finish(stage, done);
+            }
+            if stage.stopping.is_none() {
+                stage.stopping = Some(Reason::JobLost.name().to_string());
+            }
+            if stage.stopping.as_deref() == Some(Reason::Suspended.name()) && has_ended_with_word(job) {
+                stage.reason = Reason::Checkpointed.name().to_string();
+            }
+            return self.look_again(30);
+        }
+        if stage.stopping.is_none() {
+            stage.stopping = self.stop_reason(stage, job).map(|reason| reason.name().to_string());
+        }
+        if let Some(cause) = &stage.stopping {
+            let lost = cause == Reason::NodeLost.name();
+            stage.message = clip(&format!("stopping: {cause}"));
+            self.delete(&job.name, &job.uid, lost);
+            return self.look_again(30);
+        }
+        let (state, reason, message) = self.pod_state(job);
+        set(stage, state, reason, message);
+        if let Some(edited) = &job.edited {
+            stage.message = clip(&format!("edited by hand: {edited}"));
+            stage.reason = Reason::JobEdited.name().to_string();
+        }
+        self.progress(stage, job);
+        self.ensure_config_map(job, work);
+        self.look_again(self.policy.progress_interval_seconds);
+    }
+
+    /// The pod's own words, at most once an interval.
+    fn progress(&self, stage: &mut StageStatus, job: &SeenJob) {
+        let Some(said) = job.pod().and_then(|pod| pod.progress.as_ref()) else { return };
+        let old = stage.progress.as_ref();
+        if old.is_some_and(|old| self.seconds_since(old.observed_time.0) < self.policy.progress_interval_seconds) {
+            return;
+        }
+        let moved = old.is_none_or(|old| (old.phase, old.step, old.bytes) != (said.phase, said.step, said.bytes));
+        let moved_time = old.filter(|_| !moved).map_or(Time(self.now), |old| old.moved_time.clone());
+        stage.progress = Some(StageProgress {
+            phase: said.phase,
+            step: said.step,
+            total: said.total,
+            bytes: said.bytes,
+            loss: said.loss.map(decimal),
+            tokens_per_second: said.tokens_per_second.map(|rate| format!("{rate:.1}")),
+            eta_seconds: said.eta_seconds.filter(|eta| (0.0..1e12).contains(eta)).map(|eta| eta as u64),
+            last_checkpoint: said.last_checkpoint,
+            observed_time: Time(self.now),
+            moved_time,
+        });
+    }
+
+    /// A pod with another UID in the same Job: the one before was disrupted.
+    fn count_pods(&self, stage: &mut StageStatus, job: &SeenJob) {
+        let Some(pod) = job.pod() else { return };
+        if stage.pod_uid.as_ref().is_some_and(|seen| *seen != pod.uid) {
+            stage.infra_restarts += 1;
+            stage.attempt_disruptions += 1;
+        }
+        stage.pod_uid = Some(pod.uid.clone());
+    }
+
+    fn stop_reason(&mut self, stage: &StageStatus, job: &SeenJob) -> Option<Reason> {
+        if self.training.suspend {
+            return Some(Reason::Suspended);
+        }
+        if stage.attempt_disruptions >= self.policy.max_disruptions {
+            return Some(Reason::TooManyDisruptions);
+        }
+        let lost = |pod: &SeenPod| {
+            pod.node_lost_since.is_some_and(|since| self.seconds_since(since) >= self.policy.lost_node_after_seconds)
+        };
+        if job.pods.iter().any(lost) {
+            return Some(Reason::NodeLost);
+        }
+        if self.is_pending_too_long(job) {
+            return Some(Reason::PendingDeadlineExceeded);
+        }
+        let limit = self.policy.active_deadline_seconds;
+        if limit > 0 && !job.suspended && job.started.is_some_and(|started| self.seconds_since(started) >= limit) {
+            return Some(Reason::ActiveDeadlineExceeded);
+        }
+        let said = job.pod().and_then(|pod| pod.progress.as_ref())?;
+        let old = stage.progress.as_ref()?;
+        let same = (old.phase, old.step, old.bytes) == (said.phase, said.step, said.bytes);
+        // Progress of an earlier pod says nothing about this one.
+        let since =
+            job.pod().and_then(|pod| pod.created).map_or(old.moved_time.0, |created| created.max(old.moved_time.0));
+        (same && self.seconds_since(since) >= self.policy.stall_after(said.phase)).then_some(Reason::Stalled)
+    }
+
+    pub(super) fn is_pending_too_long(&mut self, job: &SeenJob) -> bool {
+        let limit = self.policy.pending_deadline_seconds;
+        let Some(started) = job.started.filter(|_| limit > 0 && !job.suspended) else { return false };
+        if job.pod().is_some_and(|pod| pod.running || pod.terminated.is_some()) {
+            return false;
+        }
+        let since = job.pod().and_then(|pod| pod.created).unwrap_or(started);
+        let left = limit - self.seconds_since(since);
+        self.look_again(left);
+        left <= 0
+    }
+
+    /// State, reason and message by what its newest pod does.
+    pub(super) fn pod_state(&self, job: &SeenJob) -> (StageState, Reason, String) {
+        if job.suspended {
+            return (StageState::Queued, Reason::JobSuspended, "its Job is suspended, by a queue or by hand".into());
+        }
+        let warning = job.warning.clone().unwrap_or_default();
+        let Some(pod) = job.pod() else {
+            return (StageState::Starting, pod_refused(&warning), warning);
+        };
+        if pod.running {
+            return (StageState::Running, Reason::Running, String::new());
+        }
+        if let Some(message) = &pod.unschedulable {
+            return (StageState::Starting, Reason::Unschedulable, message.clone());
+        }
+        match &pod.waiting {
+            Some((reason, message)) => {
+                let (reason, text) = match reason.as_str() {
+                    "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+                        (Reason::ImagePullFailed, message.clone())
+                    }
+                    "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+                        (Reason::ContainerConfigError, message.clone())
+                    }
+                    _ if warning.contains("MountVolume") || warning.contains("volume") => {
+                        (Reason::VolumeMountFailed, warning)
+                    }
+                    _ => (Reason::PodStarting, warning),
+                };
+                (StageState::Starting, reason, text)
+            }
+            None => (StageState::Starting, Reason::PodStarting, warning),
+        }
+    }
+
+    pub(super) fn ensure_config_map(&mut self, job: &SeenJob, work: Work) {
+        if !job.deleting && job.end.is_none() && !self.seen.config_maps.contains(&job.name) && self.accepted_for(&work)
+        {
+            self.actions.push(Action::CreateConfigMap(work));
+        }
+    }
+
+    fn accepted_for(&self, work: &Work) -> bool {
+        matches!(work, Work::Preflight { .. }) || self.accepted()
+    }
+
+    /// The attempt's Job is not there any more.
+    fn gone(&mut self, stage: &mut StageStatus) {
+        let cause = stage.stopping.take();
+        match cause.as_deref().and_then(Reason::parse) {
+            Some(Reason::PendingDeadlineExceeded) => {
+                let waited = self.policy.pending_deadline_seconds;
+                let why = stage.reason.clone();
+                let message = format!("the pod did not start within {waited} s ({why})");
+                self.end(stage, Ended::Charged { reason: Reason::PendingDeadlineExceeded, message, last: true });
+            }
+            Some(Reason::ActiveDeadlineExceeded) => {
+                let message = format!("the attempt took longer than {} s", self.policy.active_deadline_seconds);
+                self.end(stage, Ended::Charged { reason: Reason::ActiveDeadlineExceeded, message, last: true });
+            }
+            Some(reason @ (Reason::Stalled | Reason::TooManyDisruptions)) => {
+                self.end(stage, Ended::Charged { reason, message: reason.meaning().to_string(), last: false });
+            }
+            Some(Reason::Suspended) if stage.reason == Reason::Checkpointed.name() => {
+                self.end(stage, Ended::Uncharged { reason: Reason::Suspended, message: String::new() });
+            }
+            Some(reason) => self.unseen(stage, reason),
+            None => self.unseen(stage, Reason::JobLost),
+        }
+    }
+
+    fn finish(&mut self, stage: &mut StageStatus, end: Ended) {
+        stage.stopping = None;
+        match end {
+            Ended::Done(message) => self.done(stage, &message),
+            Ended::Unknown => self.unseen(stage, Reason::OutcomeUnknown),
+            other => self.end(stage, other),
+        }
+    }
+
+    fn done(&mut self, stage: &mut StageStatus, message: &TerminationMessage) {
+        close(stage);
+        set(stage, StageState::Succeeded, Reason::Completed, "");
+        stage.manifest_uri = message.manifest_uri.clone().or_else(|| Some(self.manifest_uri(stage)));
+        stage.manifest_digest = message.manifest_digest.as_ref().map(ToString::to_string);
+        let metrics = message.metrics.iter().take(MedicalTrainingStatus::MAX_METRICS);
+        stage.metrics = metrics.map(|(name, value)| (name.chars().take(40).collect(), decimal(*value))).collect();
+        stage.completion_time = Some(Time(self.now));
+    }
+
+    fn end(&mut self, stage: &mut StageStatus, end: Ended) {
+        close(stage);
+        match end {
+            Ended::Charged { reason, message, last } => {
+                stage.charged_attempts += 1;
+                if last || stage.charged_attempts >= self.policy.max_attempts {
+                    set(stage, StageState::Failed, reason, message);
+                    stage.completion_time = Some(Time(self.now));
+                } else {
+                    let pause = self.policy.backoff(stage.charged_attempts);
+                    set(stage, StageState::Retrying, reason, message);
+                    stage.retry_time = Some(self.after(pause));
+                    self.look_again(pause);
+                }
+            }
+            Ended::Uncharged { reason, message } => {
+                stage.uncharged_attempts += 1;
+                set(stage, StageState::Retrying, reason, message);
+                stage.retry_time = Some(self.after(UNCHARGED_PAUSE));
+                self.look_again(UNCHARGED_PAUSE);
+            }
+            Ended::Done(_) | Ended::Unknown => {}
+        }
+    }
+
+    /// Not charged; the store is asked before the next attempt.
+    fn unseen(&mut self, stage: &mut StageStatus, reason: Reason) {
+        close(stage);
+        stage.uncharged_attempts += 1;
+        set(stage, StageState::Retrying, reason, reason.meaning());
+        stage.probe = Some(ProbeStatus { attempt: 1, ..Default::default() });
+        self.look_again(1);
+    }
+
+    /// No attempt is in progress and the stage is not over.
+    fn closed(&mut self, stage: &mut StageStatus) {
+        if let Some(probe) = stage.probe.take() {
+            return self.probe(stage, probe);
+        }
+        if !self.accepted() {
+            return;
+        }
+        if self.training.suspend {
+            let reason = Reason::Suspended;
+            return set(stage, StageState::Waiting, reason, "the training is suspended");
+        }
+        let Ok(spec) = &self.training.spec else { return };
+        let Some(planned) = spec.stage(&stage.name) else { return };
+        let missing: Vec<_> = planned
+            .needs
+            .iter()
+            .filter(|need| !self.status.stage(need).is_some_and(|stage| stage.state.is_done()))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            let message = format!("waits for {}", missing.join(", "));
+            return set(stage, StageState::Waiting, Reason::WaitingForInputs, message);
+        }
+        if self.waits_until(stage.retry_time.clone().as_ref()) {
+            return;
+        }
+        let used = self.seen.jobs.iter().filter(|job| job.stage.as_ref() == Some(&stage.name)).map(|job| job.attempt);
+        stage.attempt = stage.attempt.max(used.max().unwrap_or(0)) + 1;
+        stage.retry_time = None;
+        stage.start_time = Some(Time(self.now));
+        stage.progress = None;
+        set(stage, StageState::Starting, Reason::Created, "");
+        self.look_again(1);
+    }
+
+    /// Asks the store whether the attempt whose end nobody saw has finished its work.
+    fn probe(&mut self, stage: &mut StageStatus, mut probe: ProbeStatus) {
+        let work = Work::Probe { stage: stage.name.clone(), attempt: stage.attempt, probe: probe.attempt };
+        let name = work.name(self.training);
+        let again = |deciding: &mut Self, stage: &mut StageStatus| {
+            let pause = deciding.policy.backoff(probe.attempt);
+            let next =
+                ProbeStatus { attempt: probe.attempt + 1, job_uid: None, retry_time: Some(deciding.after(pause)) };
+            stage.probe = Some(next);
+            deciding.look_again(pause);
+        };
+        match (self.seen.job(&name), &probe.job_uid) {
+            (None, Some(_)) => again(self, stage),
+            (None, None) => {
+                let paused = self.waits_until(probe.retry_time.clone().as_ref());
+                if !self.training.suspend && self.accepted() && !paused {
+                    self.actions.push(Action::Create(work));
+                    self.look_again(5);
+                }
+                stage.probe = Some(probe);
+            }
+            (Some(job), None) if !job.ours => again(self, stage),
+            (Some(job), Some(uid)) if job.uid != *uid => again(self, stage),
+            (Some(job), _) if job.end.is_none() => {
+                probe.job_uid = Some(job.uid.clone());
+                stage.probe = Some(probe);
+                self.ensure_config_map(job, work);
+                self.look_again(30);
+            }
+            (Some(job), _) => match answer(job) {
+                Answer::Ready(message) => {
+                    let found = message
+                        .stages
+                        .iter()
+                        .any(|found| found.name == stage.name && found.key == stage.key && found.done);
+                    if found {
+                        close(stage);
+                        set(stage, StageState::Succeeded, Reason::Completed, "its manifest was found in the store");
+                        stage.manifest_uri = Some(self.manifest_uri(stage));
+                        stage.completion_time = Some(Time(self.now));
+                    } else {
+                        let reason = Reason::parse(&stage.reason).unwrap_or(Reason::OutcomeUnknown);
+                        set(stage, StageState::Retrying, reason, "the store has no manifest of it; it runs again");
+                        stage.retry_time = Some(self.after(UNCHARGED_PAUSE));
+                        self.look_again(UNCHARGED_PAUSE);
+                    }
+                }
+                _ => again(self, stage),
+            },
+        }
+    }
+}
+
+/// The attempt is over.
+fn close(stage: &mut StageStatus) {
+    stage.job_uid = None;
+    stage.pod_uid = None;
+    stage.stopping = None;
+    stage.probe = None;
+    stage.retry_time = None;
+    stage.attempt_disruptions = 0;
+}
+
+fn has_ended_with_word(job: &SeenJob) -> bool {
+    let said = job.pod().and_then(|pod| pod.terminated.as_ref());
+    said.is_some_and(|terminated| TerminationMessage::parse(&terminated.message).is_some())
+}
+
+/// Why the Job controller can't create a pod, by the text of its event.
+fn pod_refused(warning: &str) -> Reason {
+    let cases = [
+        ("exceeded quota", Reason::QuotaExceeded),
+        ("violates PodSecurity", Reason::PodForbidden),
+        ("error looking up service account", Reason::ServiceAccountMissing),
+        ("forbidden", Reason::PodForbidden),
+    ];
+    let found = cases.into_iter().find(|(text, _)| warning.contains(text));
+    match found {
+        Some((_, reason)) => reason,
+        None if warning.is_empty() => Reason::PodStarting,
+        None => Reason::PodNotCreated,
+    }
+}
+
+fn decimal(value: f64) -> String {
+    if value.abs() >= 1e-3 && value.abs() < 1e6 { format!("{value:.4}") } else { format!("{value:.4e}") }
+}

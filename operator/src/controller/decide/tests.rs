@@ -1,0 +1,476 @@
+//! Policy, row by row, in a small model of the world.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use medtrain_crds::contract::{ExitCode, PlanRef, PreflightMessage, StageForecast, TerminationMessage};
+use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, condition};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Action, Work, decide, is_open};
+use crate::config::{Defaults, Policy};
+use crate::controller::build;
+use crate::controller::seen::{JobEnd, Observed, SeenJob, SeenPod, Terminated};
+use crate::controller::validate::{Training, validate};
+use crate::resource::RawTraining;
+
+/// A training, its children and a clock.
+struct World {
+    raw: RawTraining,
+    seen: Observed,
+    now: Timestamp,
+    policy: Policy,
+    made: u32,
+    /// Stages whose manifest is in the store.
+    done: BTreeSet<String>,
+    /// Part of every key.
+    salt: u32,
+}
+
+impl World {
+    fn new() -> Self {
+        let data = json!({"train": ["s3://data/x.jsonl"]});
+        let spec = json!({
+            "model": {"uri": "s3://models/base"}, "output": {"uri": "s3://out"},
+            "stages": [{"name": "sft", "kind": "SFT", "dataset": data}, {"name": "rm", "kind": "RM", "dataset": data},
+                       {"name": "ppo", "kind": "PPO", "dataset": data}],
+        });
+        let mut raw = RawTraining { spec, ..Default::default() };
+        raw.metadata.name = Some("t".into());
+        raw.metadata.namespace = Some("ns".into());
+        raw.metadata.uid = Some("u".into());
+        raw.metadata.generation = Some(1);
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let policy = Policy::new("trainer:1");
+        Self { raw, seen: Observed::default(), now, policy, made: 0, done: BTreeSet::new(), salt: 0 }
+    }
+
+    fn training(&self) -> Training {
+        validate(&self.raw, &Defaults::default())
+    }
+
+    fn status(&self) -> MedicalTrainingStatus {
+        self.training().status
+    }
+
+    fn stage(&self, name: &str) -> medtrain_crds::training::status::StageStatus {
+        self.status().stage(name).cloned().unwrap()
+    }
+
+    /// Decides once and lets the effects happen.
+    fn step(&mut self) -> Vec<Action> {
+        let training = self.training();
+        let decision = decide(&training, &self.seen, self.now, &self.policy);
+        for action in &decision.actions {
+            match action {
+                Action::Create(work) => self.create(&training, work),
+                Action::CreateConfigMap(work) => self.seen.config_maps.push(work.name(&training)),
+                Action::DeleteJob { uid, .. } => self.seen.jobs.retain(|job| job.uid != *uid),
+                Action::DeleteTraining => {}
+            }
+        }
+        self.raw.status = serde_json::to_value(&decision.status).unwrap();
+        decision.actions
+    }
+
+    fn create(&mut self, training: &Training, work: &Work) {
+        let job: Job = build::job(training, work, &self.policy).unwrap().unwrap();
+        build::config_map(training, work).unwrap();
+        let name = job.metadata.name.unwrap();
+        assert!(self.seen.job(&name).is_none(), "{name} is created twice");
+        self.made += 1;
+        let (stage, attempt) = match work {
+            Work::Stage { stage, attempt } => (Some(stage.clone()), *attempt),
+            Work::Preflight { .. } | Work::Probe { .. } => (None, 0),
+        };
+        self.seen.config_maps.push(name.clone());
+        self.seen.jobs.push(SeenJob {
+            name,
+            uid: format!("job{}", self.made),
+            ours: true,
+            stage,
+            attempt,
+            key: String::new(),
+            deleting: false,
+            suspended: job.spec.unwrap().suspend == Some(true),
+            started: Some(self.now),
+            created: Some(self.now),
+            end: None,
+            pods: vec![SeenPod {
+                uid: format!("pod{}", self.made),
+                created: Some(self.now),
+                running: true,
+                ..Default::default()
+            }],
+            warning: None,
+            edited: None,
+        });
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..30 {
+            let before = self.raw.status.clone();
+            if self.step().is_empty() && self.raw.status == before {
+                return;
+            }
+        }
+        panic!("does not settle: {:#}", self.raw.status);
+    }
+
+    fn wait(&mut self, seconds: i64) {
+        self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+        self.settle();
+    }
+
+    fn live(&mut self, stage: Option<&str>) -> &mut SeenJob {
+        let name = stage.map(str::to_string);
+        self.seen.jobs.iter_mut().find(|job| job.stage == name && job.end.is_none()).expect("a live Job")
+    }
+
+    fn say(&mut self, stage: Option<&str>, code: i32, message: String) {
+        let job = self.live(stage);
+        job.end = Some(match code {
+            0 => JobEnd::Complete,
+            code => JobEnd::Failed {
+                reason: "PodFailurePolicy".into(),
+                message: format!("Container trainer for pod ns/x failed with exit code {code} matching FailJob rule"),
+            },
+        });
+        let pod = &mut job.pods[0];
+        pod.running = false;
+        pod.terminated = Some(Terminated { exit_code: code, reason: "Error".into(), message });
+    }
+
+    fn exit(&mut self, stage: &str, exit: ExitCode) {
+        if exit == ExitCode::Done {
+            self.done.insert(stage.to_string());
+        }
+        self.say(Some(stage), exit.code().into(), TerminationMessage::new(exit, "why").to_json());
+        self.settle();
+    }
+
+    /// A live preflight or probe answers.
+    fn answer(&mut self) {
+        let stages: Vec<String> = self.training().spec.unwrap().stages.into_iter().map(|stage| stage.name).collect();
+        let forecast = |name: String| StageForecast {
+            done: self.done.contains(&name),
+            key: format!("{:0>12}", format!("{name}{}", self.salt)),
+            name,
+            steps: 10,
+            mib: None,
+        };
+        let plan = PlanRef { uri: "s3://out/plans/p.json".into(), sha256: "0".repeat(64) };
+        let mut message = PreflightMessage::ready(plan, stages.into_iter().map(forecast).collect());
+        if self.live(None).name.contains("-probe") {
+            message.plan = None;
+        }
+        self.say(None, 0, message.to_json());
+        self.settle();
+    }
+
+    fn running() -> Self {
+        let mut world = Self::new();
+        world.settle();
+        world.answer();
+        world
+    }
+
+    fn edit(&mut self, field: &str, value: Value) {
+        self.raw.spec[field] = value;
+        self.settle();
+    }
+}
+
+#[test]
+fn a_training_runs_stage_after_stage() {
+    let mut world = World::running();
+    for stage in ["sft", "rm", "ppo"] {
+        assert_eq!(world.stage(stage).state, StageState::Running, "{stage}");
+        world.exit(stage, ExitCode::Done);
+    }
+    assert!(world.status().is(condition::COMPLETE));
+    assert_eq!(world.made, 4);
+    assert!(world.status().completion_time.is_some());
+}
+
+#[test]
+fn no_stage_starts_before_preflight_has_answered() {
+    let mut world = World::new();
+    world.settle();
+    assert_eq!(world.seen.jobs.len(), 1);
+    assert_eq!(world.stage("sft").state, StageState::Preflight);
+}
+
+#[test]
+fn a_finished_stage_is_cached_without_a_job() {
+    let mut world = World::new();
+    world.done = ["sft", "rm", "ppo"].map(String::from).into();
+    world.settle();
+    world.answer();
+    assert!(world.status().is(condition::COMPLETE));
+    assert_eq!(world.made, 1);
+    assert_eq!(world.stage("rm").state, StageState::Cached);
+}
+
+#[test]
+fn exits_are_charged_and_retried_by_the_table() {
+    let rows = [
+        (ExitCode::Config, StageState::Failed, 1),
+        (ExitCode::Input, StageState::Failed, 1),
+        (ExitCode::Data, StageState::Failed, 1),
+        (ExitCode::Permission, StageState::Failed, 1),
+        (ExitCode::Internal, StageState::Retrying, 1),
+        (ExitCode::Device, StageState::Retrying, 1),
+        (ExitCode::TransientIo, StageState::Retrying, 1),
+        (ExitCode::Checkpointed, StageState::Retrying, 0),
+    ];
+    for (exit, state, charged) in rows {
+        let mut world = World::running();
+        world.exit("sft", exit);
+        let stage = world.stage("sft");
+        assert_eq!((stage.state, stage.charged_attempts), (state, charged), "{exit:?}");
+        assert_eq!(stage.reason, exit.reason());
+        assert_eq!(world.status().is(condition::FAILED), state == StageState::Failed, "{exit:?}");
+    }
+}
+
+#[test]
+fn the_third_charged_attempt_is_the_last() {
+    let mut world = World::running();
+    for attempt in 1..=3 {
+        assert_eq!(world.stage("sft").attempt, attempt);
+        world.exit("sft", ExitCode::Internal);
+        world.wait(700);
+    }
+    assert_eq!(world.stage("sft").state, StageState::Failed);
+    assert!(world.status().is(condition::FAILED));
+}
+
+#[test]
+fn an_out_of_memory_kill_is_charged_and_says_what_to_do() {
+    let mut world = World::running();
+    world.say(Some("sft"), 137, String::new());
+    world.seen.jobs.last_mut().unwrap().pods[0].terminated.as_mut().unwrap().reason = "OOMKilled".into();
+    world.settle();
+    let stage = world.stage("sft");
+    assert_eq!((stage.reason.as_str(), stage.charged_attempts), ("OOMKilled", 1));
+    assert!(stage.message.contains("resources.limits.memory"));
+}
+
+#[test]
+fn a_kill_is_charged_unless_the_pod_was_being_deleted() {
+    for (deleted, charged) in [(false, 1), (true, 0)] {
+        let mut world = World::running();
+        world.say(Some("sft"), 137, String::new());
+        let now = world.now;
+        world.seen.jobs.last_mut().unwrap().pods[0].deleting_since = deleted.then_some(now);
+        world.settle();
+        assert_eq!(world.stage("sft").charged_attempts, charged, "deleted: {deleted}");
+    }
+}
+
+#[test]
+fn the_code_in_the_jobs_condition_counts_when_the_pod_is_gone() {
+    let mut world = World::running();
+    world.say(Some("sft"), 66, String::new());
+    world.seen.jobs.last_mut().unwrap().pods.clear();
+    world.settle();
+    assert_eq!(world.stage("sft").reason, "DataInvalid");
+}
+
+#[test]
+fn a_deleted_job_is_not_charged_and_the_store_is_asked_before_the_next_attempt() {
+    for manifest in [true, false] {
+        let mut world = World::running();
+        world.seen.jobs.retain(|job| job.stage.is_none());
+        if manifest {
+            world.done.insert("sft".into());
+        }
+        world.settle();
+        assert!(world.seen.jobs.iter().all(|job| job.stage.is_none()), "no stage's Job before the answer");
+        world.answer();
+        world.wait(30);
+        let stage = world.stage("sft");
+        let expected = if manifest { (StageState::Succeeded, 1) } else { (StageState::Running, 2) };
+        assert_eq!((stage.state, stage.attempt), expected);
+        assert_eq!((stage.charged_attempts, stage.uncharged_attempts), (0, 1));
+    }
+}
+
+#[test]
+fn a_complete_job_without_a_message_is_probed_not_believed() {
+    let mut world = World::running();
+    world.say(Some("sft"), 0, "half a lo".into());
+    world.settle();
+    assert_eq!(world.stage("sft").state, StageState::Retrying);
+    world.done.insert("sft".into());
+    world.answer();
+    assert_eq!(world.stage("sft").state, StageState::Succeeded);
+}
+
+#[test]
+fn suspending_stops_and_resuming_is_an_uncharged_attempt() {
+    let mut world = World::running();
+    world.edit("suspend", true.into());
+    assert!(world.status().is(condition::SUSPENDED));
+    assert!(world.seen.jobs.iter().all(|job| !job.is_live()));
+    world.edit("suspend", false.into());
+    world.answer();
+    world.wait(30);
+    let stage = world.stage("sft");
+    assert_eq!((stage.attempt, stage.charged_attempts, stage.state), (2, 0, StageState::Running));
+}
+
+#[test]
+fn a_job_of_the_same_name_is_a_conflict_and_stays() {
+    let mut world = World::new();
+    world.settle();
+    world.say(None, 0, String::new());
+    world.seen.jobs[0].ours = false;
+    world.seen.jobs[0].end = None;
+    world.raw.status = Value::Null;
+    world.settle();
+    assert_eq!(world.status().preflight.unwrap().reason, "NameConflict");
+    assert_eq!(world.seen.jobs.len(), 1);
+}
+
+#[test]
+fn a_lost_node_gives_the_attempt_up_without_charge() {
+    let mut world = World::running();
+    let now = world.now;
+    world.live(Some("sft")).pods[0].node_lost_since = Some(now);
+    world.wait(599);
+    assert_eq!(world.stage("sft").state, StageState::Running);
+    world.wait(2);
+    assert_eq!((world.stage("sft").state, world.stage("sft").charged_attempts), (StageState::Retrying, 0));
+}
+
+#[test]
+fn a_pod_that_never_starts_fails_the_stage_and_says_why() {
+    let mut world = World::running();
+    let pod = &mut world.live(Some("sft")).pods[0];
+    pod.running = false;
+    pod.unschedulable = Some("0/1 nodes are available: 1 Insufficient nvidia.com/gpu".into());
+    world.settle();
+    assert_eq!(world.stage("sft").reason, "Unschedulable");
+    world.wait(3601);
+    let stage = world.stage("sft");
+    assert_eq!((stage.state, stage.reason.as_str()), (StageState::Failed, "PendingDeadlineExceeded"));
+}
+
+#[test]
+fn deadlines_pause_while_a_queue_holds_the_job() {
+    let mut world = World::running();
+    let job = world.live(Some("sft"));
+    job.suspended = true;
+    job.pods.clear();
+    world.wait(100_000);
+    assert_eq!(world.stage("sft").state, StageState::Queued);
+}
+
+#[test]
+fn an_edit_stops_only_what_changed() {
+    let mut world = World::running();
+    world.edit("queueName", "research".into());
+    assert_eq!(world.made, 2, "a queue re-plans nothing");
+    world.edit("seed", 7.into());
+    world.answer();
+    assert_eq!((world.stage("sft").state, world.stage("sft").attempt), (StageState::Running, 1), "same key, goes on");
+    world.salt = 1;
+    world.edit("seed", 8.into());
+    world.answer();
+    world.wait(30);
+    assert_eq!(world.stage("sft").attempt, 2);
+    assert_eq!(world.seen.jobs.iter().filter(|job| job.stage.is_some() && job.is_live()).count(), 1);
+}
+
+#[test]
+fn a_spec_that_became_wrong_starts_nothing_and_stops_nothing() {
+    let mut world = World::running();
+    world.edit("stages", json!([]));
+    assert_eq!(world.stage("sft").state, StageState::Running);
+    assert_eq!(world.status().condition(condition::ACCEPTED).unwrap().reason, "SpecInvalid");
+    assert!(!world.status().is(condition::FAILED), "something runs");
+}
+
+#[test]
+fn a_retry_token_opens_a_failed_training_again() {
+    let mut world = World::running();
+    world.exit("sft", ExitCode::Permission);
+    assert!(world.status().is(condition::FAILED));
+    world.edit("retryToken", "2".into());
+    world.answer();
+    let stage = world.stage("sft");
+    assert_eq!((stage.state, stage.attempt, stage.charged_attempts), (StageState::Running, 2, 0));
+    assert!(!world.status().is(condition::FAILED));
+}
+
+#[test]
+fn a_finished_training_goes_after_its_ttl() {
+    let mut world = World::running();
+    world.raw.spec["ttlSecondsAfterFinished"] = 60.into();
+    world.exit("sft", ExitCode::Data);
+    assert!(!world.step().contains(&Action::DeleteTraining));
+    world.now = world.now.checked_add(SignedDuration::from_secs(61)).unwrap();
+    assert!(world.step().contains(&Action::DeleteTraining));
+}
+
+fn happening() -> impl Strategy<Value = (u8, u8)> {
+    (0u8..14, any::<u8>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn whatever_happens_the_invariants_hold(happenings in proptest::collection::vec(happening(), 1..40)) {
+        let mut world = World::new();
+        for (what, which) in happenings {
+            let before = world.status();
+            let stages = ["sft", "rm", "ppo"];
+            let stage = stages[usize::from(which) % 3];
+            let live = world.seen.jobs.iter().any(|job| job.stage.as_deref() == Some(stage) && job.end.is_none());
+            let small = world.seen.jobs.iter().any(|job| job.stage.is_none() && job.end.is_none());
+            let was_suspended = world.training().suspend;
+            let made = world.made;
+            let answered = small && what <= 3;
+            match what {
+                0..=3 if small => world.answer(),
+                4..=6 if live => world.exit(stage, ExitCode::ALL[usize::from(which) % ExitCode::ALL.len()]),
+                7 => { let on = which % 2 == 0; world.edit("suspend", on.into()); }
+                8 => { let gone = usize::from(which) % world.seen.jobs.len().max(1);
+                       if gone < world.seen.jobs.len() { world.seen.jobs.remove(gone); } world.settle(); }
+                9 => { world.salt = u32::from(which % 3); let token = world.salt.to_string(); world.edit("retryToken", token.into()); }
+                10 if live => { world.say(Some(stage), 137, String::new()); world.settle(); }
+                11 if live => { world.live(Some(stage)).pods[0].uid += "x"; world.settle(); }
+                12 => { let train = json!({"train": {"maxSteps": 1 + which % 3}});
+                        world.raw.spec["stages"][0]["train"] = train["train"].clone(); world.settle(); }
+                _ => world.wait(i64::from(which) * 10),
+            }
+            let after = world.status();
+            for name in stages {
+                let open = world.seen.jobs.iter().filter(|job| job.stage.as_deref() == Some(name) && job.is_live());
+                prop_assert!(open.count() <= 1, "two live Jobs of {name}");
+                let (old, new) = (before.stage(name), after.stage(name));
+                let attempt = |stage: Option<&medtrain_crds::training::status::StageStatus>| stage.map_or(0, |s| s.attempt);
+                prop_assert!(attempt(new) >= attempt(old), "attempts of {name} decreased");
+                if let (Some(old), Some(new)) = (old, new)
+                    // Only a plan that is taken on, and that takes a preflight, opens a stage again.
+                    && old.state.is_terminal()
+                    && !answered && before.plan == after.plan
+                {
+                    prop_assert_eq!(old, new);
+                }
+                if let Some(new) = new.filter(|new| is_open(new) && new.job_uid.is_some()) {
+                    prop_assert!(new.attempt > 0);
+                }
+            }
+            if world.training().suspend && was_suspended {
+                prop_assert_eq!(world.made, made, "created while suspended");
+            }
+            prop_assert!(serde_json::to_string(&after).unwrap().len() <= MedicalTrainingStatus::MAX_BYTES);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Writes status, then says what changed: events and metrics.
+//!
+//! Holds: status is written only where it differs, always on top of the version that was read; events follow a
+//! write that succeeded.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Api, PostParams};
+use kube::runtime::events::{Event, EventType};
+use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus, condition};
+use serde_json::json;
+
+use super::validate::Training;
+use crate::context::Context;
+use crate::error::Error;
+use crate::resource::{GROUP, RawTraining, VERSION};
+
+/// Whether something was written.
+///
+/// # Errors
+/// The write; a conflict means that the training changed meanwhile.
+pub async fn report(training: &Training, status: &MedicalTrainingStatus, context: &Context) -> Result<bool, Error> {
+    if *status == training.status {
+        return Ok(false);
+    }
+    context.fence.check()?;
+    let api: Api<RawTraining> = Api::namespaced(context.client.clone(), &training.namespace);
+    let body = RawTraining {
+        api_version: format!("{GROUP}/{VERSION}"),
+        kind: medtrain_crds::training::KIND.to_string(),
+        metadata: kube::core::ObjectMeta {
+            name: Some(training.name.clone()),
+            namespace: Some(training.namespace.clone()),
+            uid: Some(training.uid.clone()),
+            resource_version: Some(training.resource_version.clone()),
+            ..Default::default()
+        },
+        spec: json!({}),
+        status: serde_json::to_value(status)?,
+    };
+    let written = api.replace_status(&training.name, &PostParams::default(), &body).await;
+    match written {
+        Err(kube::Error::Api(answer)) if answer.code == 409 => return Err(Error::Stale),
+        other => drop(other.map_err(Error::api("writing the status"))?),
+    }
+    for change in changes(&training.status, status) {
+        tracing::info!(reason = change.reason, stage = change.stage, note = change.note, "transition");
+        let event = Event {
+            type_: if change.bad { EventType::Warning } else { EventType::Normal },
+            reason: change.reason.clone(),
+            note: Some(change.note.clone()),
+            action: "Reconcile".to_string(),
+            secondary: None,
+        };
+        if let Err(error) = context.recorder.publish(&event, &reference(training)).await {
+            tracing::warn!(%error, "an event could not be written");
+        }
+    }
+    context.metrics.transitions(training, status);
+    Ok(true)
+}
+
+fn reference(training: &Training) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(format!("{GROUP}/{VERSION}")),
+        kind: Some(medtrain_crds::training::KIND.to_string()),
+        name: Some(training.name.clone()),
+        namespace: Some(training.namespace.clone()),
+        uid: Some(training.uid.clone()),
+        ..Default::default()
+    }
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub reason: String,
+    pub stage: String,
+    pub note: String,
+    pub bad: bool,
+}
+
+/// What differs between two statuses in a way that a person wants to know.
+pub fn changes(old: &MedicalTrainingStatus, new: &MedicalTrainingStatus) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for stage in &new.stages {
+        let before = old.stage(&stage.name);
+        let same = |before: &&StageStatus| before.state == stage.state && before.reason == stage.reason;
+        if before.filter(same).is_none() && !stage.reason.is_empty() && stage.state != StageState::Preflight {
+            let colon = if stage.message.is_empty() { "" } else { ": " };
+            let note = format!("{} {}{colon}{}", stage.name, stage.state.name(), stage.message);
+            let bad = matches!(stage.state, StageState::Failed | StageState::Retrying);
+            changes.push(Change { reason: stage.reason.clone(), stage: stage.name.clone(), note, bad });
+        }
+    }
+    for kind in [condition::ACCEPTED, condition::SUSPENDED, condition::COMPLETE, condition::FAILED] {
+        let Some(now) = new.condition(kind) else { continue };
+        let before = old.condition(kind).map(|before| before.status.as_str());
+        let bad = kind == condition::FAILED || (kind == condition::ACCEPTED && now.status == "False");
+        let news = now.status == "True" || (kind == condition::ACCEPTED && now.status == "False");
+        if news && before != Some(now.status.as_str()) {
+            let note = if now.message.is_empty() { kind.to_string() } else { now.message.clone() };
+            changes.push(Change { reason: now.reason.clone(), stage: String::new(), note, bad });
+        }
+    }
+    changes
+}

@@ -1,0 +1,191 @@
+//! The loop: caches of our own objects, a controller for each watched scope, one reconcile at a time for a training.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::Api;
+use kube::core::PartialObjectMeta;
+use kube::runtime::controller::{Action, Config as ControllerConfig};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
+use kube::{Client, Resource, ResourceExt};
+use tokio::sync::{Semaphore, watch};
+use tracing::Instrument;
+
+use super::{apply, decide, names, observe, report, validate};
+use crate::config::Policy;
+use crate::context::{Context, Failures};
+use crate::error::Error;
+use crate::lease::Fence;
+use crate::metrics::Metrics;
+use crate::resource::RawTraining;
+use crate::server::Health;
+
+/// What every scope shares.
+#[derive(Clone)]
+pub struct Setup {
+    pub client: Client,
+    pub policy: Policy,
+    pub metrics: Arc<Metrics>,
+    pub fence: Fence,
+    pub health: Arc<Health>,
+    pub concurrency: u16,
+}
+
+/// Watches one namespace (or all) until `stop` turns true; what was begun is finished.
+pub async fn run(setup: Setup, namespace: Option<String>, mut stop: watch::Receiver<bool>) {
+    let client = &setup.client;
+    let (jobs, job_writer) = reflector::store();
+    let (pods, pod_writer) = reflector::store();
+    let (maps, map_writer) = reflector::store();
+    let (trainings, training_writer) = reflector::store();
+    let ours = watcher::Config::default().labels(&format!("{}={}", names::MANAGED_BY, names::MANAGER)).any_semantic();
+    let job_stream = watcher(scoped::<Job>(client, namespace.as_deref()), ours.clone())
+        .default_backoff()
+        .modify(prune_job)
+        .reflect(job_writer)
+        .touched_objects();
+    let pod_stream = watcher(scoped::<Pod>(client, namespace.as_deref()), ours.clone())
+        .default_backoff()
+        .modify(prune_pod)
+        .reflect(pod_writer)
+        .touched_objects();
+    let map_stream = watcher(scoped::<PartialObjectMeta<ConfigMap>>(client, namespace.as_deref()), ours)
+        .default_backoff()
+        .modify(|map| prune_meta(&mut map.metadata))
+        .reflect(map_writer)
+        .touched_objects();
+    let training_stream =
+        watcher(scoped::<RawTraining>(client, namespace.as_deref()), watcher::Config::default().any_semantic())
+            .default_backoff()
+            .modify(|training| prune_meta(&mut training.metadata))
+            .reflect(training_writer)
+            .touched_objects();
+
+    let reporter = Reporter { controller: names::MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
+    let context = Arc::new(Context {
+        client: client.clone(),
+        policy: setup.policy.clone(),
+        metrics: setup.metrics.clone(),
+        fence: setup.fence.clone(),
+        recorder: Recorder::new(client.clone(), reporter),
+        slots: Semaphore::new(usize::from(setup.concurrency)),
+        jobs: jobs.clone(),
+        pods: pods.clone(),
+        config_maps: maps.clone(),
+        failures: Failures::default(),
+    });
+    let health = setup.health.clone();
+    tokio::spawn(async move {
+        let filled = tokio::join!(jobs.wait_until_ready(), pods.wait_until_ready(), maps.wait_until_ready());
+        health.caches_filled.store(filled.0.is_ok() && filled.1.is_ok() && filled.2.is_ok(), Ordering::Relaxed);
+    });
+    Controller::for_stream(training_stream, trainings)
+        .with_config(ControllerConfig::default().concurrency(setup.concurrency))
+        .owns_stream(job_stream)
+        .watches_stream(pod_stream, |pod: Pod| by_label(&pod))
+        .watches_stream(map_stream, |map: PartialObjectMeta<ConfigMap>| by_label(&map))
+        .graceful_shutdown_on(async move {
+            // An error means that the sender is gone, which also ends us.
+            let _ = stop.wait_for(|stop| *stop).await;
+        })
+        .run(reconcile, retry, context)
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                tracing::debug!(%error, "reconcile");
+            }
+        })
+        .await;
+}
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+fn by_label<K: ResourceExt>(child: &K) -> Option<ObjectRef<RawTraining>> {
+    let name = child.labels().get(names::TRAINING)?;
+    Some(ObjectRef::new(name).within(&child.namespace()?))
+}
+
+fn prune_meta(meta: &mut kube::core::ObjectMeta) {
+    meta.managed_fields = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}
+
+fn prune_job(job: &mut Job) {
+    prune_meta(&mut job.metadata);
+    if let Some(spec) = &mut job.spec {
+        spec.template = Default::default();
+        spec.pod_failure_policy = None;
+        spec.selector = None;
+    }
+}
+
+/// Of a pod's spec only its node is read.
+fn prune_pod(pod: &mut Pod) {
+    prune_meta(&mut pod.metadata);
+    if let Some(spec) = &mut pod.spec {
+        let node_name = spec.node_name.take();
+        *spec = k8s_openapi::api::core::v1::PodSpec { node_name, ..Default::default() };
+    }
+}
+
+async fn reconcile(raw: Arc<RawTraining>, context: Arc<Context>) -> Result<Action, Error> {
+    static TRACE: AtomicU64 = AtomicU64::new(0);
+    let trace = format!("{:08x}{:08x}", std::process::id(), TRACE.fetch_add(1, Ordering::Relaxed));
+    let span = tracing::info_span!("reconcile", trace_id = trace, namespace = raw.namespace(), name = raw.name_any());
+    let began = Instant::now();
+    let result = steps(&raw, &context).instrument(span).await;
+    let outcome = result.as_ref().map(|(_, changed)| *changed).map_err(Error::label);
+    context.metrics.reconciled(outcome, began.elapsed());
+    let (action, _) = result?;
+    context.failures.clear(&raw.uid().unwrap_or_default());
+    Ok(action)
+}
+
+async fn steps(raw: &RawTraining, context: &Context) -> Result<(Action, bool), Error> {
+    context.fence.check()?;
+    for ready in [context.jobs.wait_until_ready().await, context.pods.wait_until_ready().await] {
+        ready.map_err(|_| Error::NotLeader)?;
+    }
+    context.metrics.queue_depth.inc();
+    let slot = context.slots.acquire().await;
+    context.metrics.queue_depth.dec();
+    let _slot = slot.map_err(|_| Error::NotLeader)?;
+    let now = Timestamp::now();
+    let training = validate::validate(raw, &context.policy.defaults);
+    if training.deleting {
+        context.metrics.forget(&training);
+    }
+    let seen = observe::observe(&training, context, now).await?;
+    let decision = decide::decide(&training, &seen, now, &context.policy);
+    tracing::debug!(actions = ?decision.actions, requeue = decision.requeue_seconds, "decided");
+    apply::apply(&training, &decision.actions, context).await?;
+    let changed = report::report(&training, &decision.status, context).await?;
+    Ok((Action::requeue(Duration::from_secs(decision.requeue_seconds)), changed))
+}
+
+fn retry(raw: Arc<RawTraining>, error: &Error, context: Arc<Context>) -> Action {
+    let pause = context.failures.pause(&raw.uid().unwrap_or_default());
+    match error {
+        // The newer version is on its way.
+        Error::Stale => tracing::debug!(name = raw.name_any(), "stale"),
+        _ => tracing::warn!(namespace = raw.namespace(), name = raw.name_any(), %error, "reconcile failed"),
+    }
+    Action::requeue(pause)
+}

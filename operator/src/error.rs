@@ -1,0 +1,41 @@
+//! What can go wrong while reconciling, and how it is called in metrics.
+
+/// Why a reconcile stopped early; all of these are tried again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("{what}: {source}")]
+    Api {
+        what: &'static str,
+        #[source]
+        source: Box<kube::Error>,
+    },
+    #[error("the training changed since it was read")]
+    Stale,
+    #[error("this replica is not the leader any more")]
+    NotLeader,
+    #[error("the pod template is not what Kubernetes takes: {0}")]
+    Template(#[from] serde_json::Error),
+}
+
+impl Error {
+    pub fn api(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Api { what, source: Box::new(source) }
+    }
+
+    /// Label of `reconcile_errors_total`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Api { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if status.code == 409 => "conflict",
+                kube::Error::Api(status) if status.code == 403 => "forbidden",
+                kube::Error::Api(status) if status.code == 422 || status.code == 400 => "invalid",
+                kube::Error::Api(_) => "api",
+                _ => "connection",
+            },
+            Self::Stale => "stale",
+            Self::NotLeader => "not_leader",
+            Self::Template(_) => "template",
+        }
+    }
+}

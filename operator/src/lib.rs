@@ -1,0 +1,15 @@
+//! The MedTrain operator: runs the stages of `MedicalTraining` resources as Jobs.
+//!
+//! Holds: it has no store credentials and no model code; what it knows of a stage's result it has from the pod's
+//! termination message or from a preflight pod that looked into the store.
+
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod controller;
+pub mod error;
+pub mod lease;
+pub mod metrics;
+pub mod resource;
+pub mod server;
+pub mod telemetry;

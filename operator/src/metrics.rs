@@ -1,0 +1,191 @@
+//! Numbers about the operator's own work, prefix `medtrain_operator_`.
+//!
+//! Holds: labels come from closed lists, but for namespace, training and stage of live objects; a training that is
+//! gone leaves no series of its own.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus};
+use prometheus::{
+    CounterVec, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::controller::decide::is_open;
+use crate::controller::validate::Training;
+
+pub const BUILD_INFO: &str = "medtrain_operator_build_info";
+pub const LEADER: &str = "medtrain_operator_leader";
+pub const RECONCILE_TOTAL: &str = "medtrain_operator_reconcile_total";
+pub const RECONCILE_DURATION_SECONDS: &str = "medtrain_operator_reconcile_duration_seconds";
+pub const RECONCILE_ERRORS_TOTAL: &str = "medtrain_operator_reconcile_errors_total";
+pub const QUEUE_DEPTH: &str = "medtrain_operator_queue_depth";
+pub const STAGE_STATE: &str = "medtrain_operator_stage_state";
+pub const STAGE_DURATION_SECONDS: &str = "medtrain_operator_stage_duration_seconds";
+pub const STAGE_ATTEMPTS_TOTAL: &str = "medtrain_operator_stage_attempts_total";
+pub const ACCELERATOR_SECONDS_TOTAL: &str = "medtrain_operator_accelerator_seconds_total";
+pub const CACHE_HITS_TOTAL: &str = "medtrain_operator_cache_hits_total";
+pub const CACHE_MISSES_TOTAL: &str = "medtrain_operator_cache_misses_total";
+
+pub struct Metrics {
+    registry: Registry,
+    leader: IntGauge,
+    reconciles: IntCounterVec,
+    duration: Histogram,
+    errors: IntCounterVec,
+    pub queue_depth: Gauge,
+    stage_state: IntGaugeVec,
+    stage_duration: HistogramVec,
+    attempts: IntCounterVec,
+    accelerator_seconds: CounterVec,
+    cache_hits: IntCounterVec,
+    cache_misses: IntCounterVec,
+}
+
+impl Metrics {
+    /// # Errors
+    /// A name that is registered twice.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let build = IntGaugeVec::new(Opts::new(BUILD_INFO, "Always 1; what was built."), &["version", "git"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), option_env!("MEDTRAIN_GIT").unwrap_or("unknown")]).set(1);
+        registry.register(Box::new(build))?;
+        let counters = |name: &str, help: &str, labels: &[&str]| -> prometheus::Result<IntCounterVec> {
+            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok(counters)
+        };
+        let reconciles = counters(RECONCILE_TOTAL, "Reconciles by result (changed, unchanged, error).", &["result"])?;
+        let errors = counters(RECONCILE_ERRORS_TOTAL, "Reconciles that failed, by reason.", &["reason"])?;
+        let attempts = counters(STAGE_ATTEMPTS_TOTAL, "Attempts that ended.", &["kind", "outcome", "charged"])?;
+        let cache_hits = counters(CACHE_HITS_TOTAL, "Stages found finished.", &["kind"])?;
+        let cache_misses = counters(CACHE_MISSES_TOTAL, "Stages that had to run.", &["kind"])?;
+        let leader = IntGauge::new(LEADER, "1 while this replica leads.")?;
+        let duration = Histogram::with_opts(
+            HistogramOpts::new(RECONCILE_DURATION_SECONDS, "Seconds a reconcile took.")
+                .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+        )?;
+        let queue_depth = Gauge::new(QUEUE_DEPTH, "Reconciles that wait for a slot.")?;
+        let stage_state = IntGaugeVec::new(
+            Opts::new(STAGE_STATE, "1 for the state that a stage is in."),
+            &["namespace", "training", "stage", "kind", "state"],
+        )?;
+        let stage_duration = HistogramVec::new(
+            HistogramOpts::new(STAGE_DURATION_SECONDS, "Seconds of the last attempt of stages that ended.")
+                .buckets(vec![10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 345600.0]),
+            &["kind", "outcome"],
+        )?;
+        let accelerator_seconds = CounterVec::new(
+            Opts::new(ACCELERATOR_SECONDS_TOTAL, "Accelerator-seconds of attempts that ended, productive or lost."),
+            &["class"],
+        )?;
+        registry.register(Box::new(leader.clone()))?;
+        registry.register(Box::new(duration.clone()))?;
+        registry.register(Box::new(queue_depth.clone()))?;
+        registry.register(Box::new(stage_state.clone()))?;
+        registry.register(Box::new(stage_duration.clone()))?;
+        registry.register(Box::new(accelerator_seconds.clone()))?;
+        Ok(Self {
+            registry,
+            leader,
+            reconciles,
+            duration,
+            errors,
+            queue_depth,
+            stage_state,
+            stage_duration,
+            attempts,
+            accelerator_seconds,
+            cache_hits,
+            cache_misses,
+        })
+    }
+
+    pub fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Counts a reconcile; `result` is changed, unchanged or the label of an error.
+    pub fn reconciled(&self, result: Result<bool, &'static str>, took: Duration) {
+        let label = match result {
+            Ok(true) => "changed",
+            Ok(false) => "unchanged",
+            Err(_) => "error",
+        };
+        self.reconciles.with_label_values(&[label]).inc();
+        if let Err(reason) = result {
+            self.errors.with_label_values(&[reason]).inc();
+        }
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// What a status that was just written says about stages.
+    pub fn transitions(&self, training: &Training, new: &MedicalTrainingStatus) {
+        for stage in &new.stages {
+            let kind = stage.kind.name();
+            for state in StageState::ALL {
+                let labels = [&training.namespace, &training.name, stage.name.as_str(), kind, state.name()];
+                self.stage_state.with_label_values(&labels).set(i64::from(state == stage.state));
+            }
+            let Some(old) = training.status.stage(&stage.name).filter(|old| old.state != stage.state) else { continue };
+            if stage.state == StageState::Cached {
+                self.cache_hits.with_label_values(&[kind]).inc();
+            }
+            if stage.attempt == 1 && old.attempt == 0 {
+                self.cache_misses.with_label_values(&[kind]).inc();
+            }
+            if is_open(old) && !is_open(stage) {
+                self.attempt_ended(training, old, stage);
+            }
+        }
+    }
+
+    fn attempt_ended(&self, training: &Training, old: &StageStatus, new: &StageStatus) {
+        let kind = new.kind.name();
+        let charged = new.charged_attempts > old.charged_attempts;
+        self.attempts.with_label_values(&[kind, &new.reason, if charged { "true" } else { "false" }]).inc();
+        let Some(start) = &old.start_time else { return };
+        let seconds = Timestamp::now().duration_since(start.0).as_secs_f64().max(0.0);
+        let done = new.state == StageState::Succeeded;
+        if new.state.is_terminal() {
+            let outcome = if done { "succeeded" } else { "failed" };
+            self.stage_duration.with_label_values(&[kind, outcome]).observe(seconds);
+        }
+        let devices = accelerators(training, &new.name);
+        self.accelerator_seconds
+            .with_label_values(&[if done { "productive" } else { "lost" }])
+            .inc_by(seconds * devices);
+    }
+
+    /// Drops the series of a training that is gone.
+    pub fn forget(&self, training: &Training) {
+        for stage in &training.status.stages {
+            for state in StageState::ALL {
+                let labels =
+                    [&training.namespace, &training.name, stage.name.as_str(), stage.kind.name(), state.name()];
+                // An absent series is what is wanted.
+                let _ = self.stage_state.remove_label_values(&labels);
+            }
+        }
+    }
+
+    /// In Prometheus' text format.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics can't be encoded");
+        }
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// Accelerators of a stage's pod: limits with a domain in their name, like nvidia.com/gpu.
+fn accelerators(training: &Training, stage: &str) -> f64 {
+    let Ok(spec) = &training.spec else { return 0.0 };
+    let resources = spec.stage(stage).and_then(|stage| stage.pod_template.resources.as_ref());
+    let limits = resources.and_then(|resources| resources.get("limits")).and_then(serde_json::Value::as_object);
+    let count = |value: &serde_json::Value| value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0.0);
+    let devices = limits.into_iter().flatten().filter(|(name, _)| name.contains('/'));
+    devices.map(|(_, value)| count(value)).sum()
+}
