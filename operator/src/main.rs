@@ -21,7 +21,7 @@ use tokio::sync::watch;
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Some(Command::Crd) = cli.command {
-        print!("{}", medtrain_operator::resource::crd_yaml());
+        print!("{}", medtrain_crds::k8s::definition_yaml());
         return ExitCode::SUCCESS;
     }
     if let Err(error) = telemetry::init(cli.log_format, &cli.log) {

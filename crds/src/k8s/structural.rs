@@ -67,12 +67,9 @@ impl Tidy<'_> {
             schema.insert("description".to_string(), text.into());
         }
         for word in ["items", "additionalProperties"] {
-            match schema.remove(word) {
-                Some(Value::Object(inner)) => {
-                    schema.insert(word.to_string(), self.schema(inner).into());
-                }
-                // Only says that a type refuses or carries unknown fields.
-                Some(_) | None => {}
+            // `true` and `false` only say that a type carries or refuses unknown fields.
+            if let Some(Value::Object(inner)) = schema.remove(word) {
+                schema.insert(word.to_string(), self.schema(inner).into());
             }
         }
         if let Some(Value::Object(properties)) = schema.remove("properties") {
