@@ -105,7 +105,7 @@ class Operator(unittest.TestCase):
         self.assertEqual(find(render_ci("single"), "Deployment")["spec"]["strategy"], {"type": "Recreate"})
 
     def test_its_pods_pass_pod_security_restricted(self):
-        for pod in (pod_of(render())["spec"], pod_of(render(), "Job")["spec"]):
+        for pod in (pod_of(render())["spec"], pod_of(render("--set", "tests.enabled=true"), "Job")["spec"]):
             self.assertTrue(pod["securityContext"]["runAsNonRoot"])
             self.assertEqual(pod["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"})
             container = pod["containers"][0]["securityContext"]
@@ -200,7 +200,7 @@ class Network(unittest.TestCase):
             self.assertIn({"port": 53, "protocol": "UDP"}, policy["egress"][0]["ports"])
 
     def test_the_test_pod_is_let_in_and_is_no_endpoint_of_the_service(self):
-        labels = pod_of(render(), "Job")["metadata"]["labels"]
+        labels = pod_of(render("--set", "tests.enabled=true"), "Job")["metadata"]["labels"]
         policy = find(render(), "NetworkPolicy", "release-medtrain")["spec"]
         self.assertTrue(selects(policy["ingress"][1]["from"][0]["podSelector"]["matchLabels"], labels))
         service = find(render(), "Service")["spec"]["selector"]

@@ -14,7 +14,7 @@ use object_store::{
     path::Path as StorePath,
 };
 
-use super::{StoreOptions, connector::Connector};
+use super::{StoreOptions, connector::Connector, retry::with_cause};
 use crate::failure::{Failure, Result};
 
 /// Where a URI points: the backend, the folder in it, and its place on this machine if it has one.
@@ -96,7 +96,7 @@ impl Location {
     }
 
     fn remote<S: ObjectStore>(uri: &str, base: StorePath, built: object_store::Result<S>) -> Result<Self> {
-        let backend = built.map_err(|e| Failure::config(format!("{uri}: {e}")))?;
+        let backend = built.map_err(|e| Failure::config(format!("{uri}: {}", with_cause(&e))))?;
         Ok(Self { backend: Arc::new(backend), base, uri: trimmed(uri), local: None })
     }
 }

@@ -150,7 +150,7 @@ fn brief(error: &Error) -> String {
 }
 
 /// The same with the last cause, which says more of a lost connection than the request that met it.
-fn with_cause(error: &Error) -> String {
+pub(super) fn with_cause(error: &Error) -> String {
     let mut innermost: &(dyn StdError + 'static) = error;
     while let Some(source) = innermost.source() {
         innermost = source;

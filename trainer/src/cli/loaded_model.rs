@@ -104,6 +104,9 @@ impl ModelArgs {
         if near.is_dir() {
             return Ok(near);
         }
+        if near.is_file() && name.ends_with(".gguf") {
+            return self.directory(&near.display().to_string());
+        }
         let hub = format!("hf://{name}");
         match HubUri::parse(&hub) {
             Ok(uri) if uri.path.is_none() => self.directory(&hub),

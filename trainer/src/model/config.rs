@@ -130,13 +130,16 @@ impl ModelConfig {
         architecture.is_some_and(|name| name.ends_with("ForSequenceClassification"))
     }
 
-    /// Number of weights.
+    /// Number of weights; absurd shapes give an absurd number, never a small one.
     pub fn parameter_count(&self) -> usize {
-        let (h, f) = (self.hidden_size, self.intermediate_size);
-        let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
-        let layer = 2 * h + h * q + 2 * h * kv + q * h + 3 * h * f;
-        let embeddings = self.vocab_size * h * if self.tie_word_embeddings { 1 } else { 2 };
-        self.num_hidden_layers * layer + embeddings + h
+        const MOST: f64 = (1u64 << 52) as f64; // below it f64 counts exactly, and sixteen times it fits into 64 bits
+        let [h, f, vocabulary, layers] =
+            [self.hidden_size, self.intermediate_size, self.vocab_size, self.num_hidden_layers].map(|n| n as f64);
+        let heads = |n: usize| n as f64 * self.head_dim as f64;
+        let (q, kv) = (heads(self.num_attention_heads), heads(self.num_key_value_heads));
+        let layer = 2.0 * h + h * q + 2.0 * h * kv + q * h + 3.0 * h * f;
+        let embeddings = vocabulary * h * if self.tie_word_embeddings { 1.0 } else { 2.0 };
+        (layers * layer + embeddings + h).min(MOST) as usize
     }
 }
 

@@ -65,6 +65,9 @@ fn base_name(ws: &Workspace, adapter: &External, config: &AdapterConfig, model: 
     let Some(name) = config.base_model_name_or_path.as_deref().filter(|name| !name.is_empty()) else {
         return Ok(BaseName::Unknown);
     };
+    if name == model.uri {
+        return Ok(BaseName::Same);
+    }
     let dir = adapter.dir.join(name);
     if dir.is_dir() {
         if !model.digest.as_str().starts_with("sha256:") {

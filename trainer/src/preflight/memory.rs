@@ -15,6 +15,7 @@ use medtrain_crds::stage::{LoraArgs, PpoArgs, StageKind, TrainArgs, Tuning};
 use serde::Serialize;
 
 use crate::adapter::Projection;
+use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
 
 /// Peak memory by what takes it, in bytes.
@@ -65,6 +66,22 @@ const ROLLOUT_SLOTS: u64 = 64;
 const PREFILL_TOKENS: u64 = 2048;
 /// Tokens of the texts that a merge is checked on.
 const PROBE_TOKENS: u64 = 160;
+
+/// Whether the weights alone fit, in f32: a model that is made here has no file whose size would tell.
+///
+/// # Errors
+/// 64 if not.
+pub fn check_fits(config: &ModelConfig, limit: Option<u64>) -> Result<()> {
+    let needed = (config.parameter_count() as u64).saturating_mul(4);
+    match limit {
+        Some(limit) if needed > limit => Err(Failure::config(format!(
+            "its weights take {} MiB, but only {} MiB of memory are there; make it smaller",
+            needed >> 20,
+            limit >> 20
+        ))),
+        _ => Ok(()),
+    }
+}
 
 pub(super) fn estimate(shape: &Shape) -> MemoryEstimate {
     let config = shape.config;

@@ -11,7 +11,7 @@ use medtrain_crds::resolve::{ModelSource, Resolved, Source, locator};
 use medtrain_crds::stage::StageKind;
 use serde_json::Value;
 
-use super::{Workspace, digest_of, inputs};
+use super::{Workspace, check_fits, digest_of, inputs};
 use crate::adapter::Projection;
 use crate::data::Tokenizer;
 use crate::failure::{Failure, Result};
@@ -22,6 +22,8 @@ use crate::weights::{ModelFiles, peft};
 pub(super) struct External {
     pub dir: PathBuf,
     pub digest: Digest,
+    /// Of a repository on the hub.
+    pub commit: Option<String>,
     pub uri: String,
 }
 
@@ -111,7 +113,7 @@ impl Origins {
             _ => "model.uri",
         };
         let facts = match random {
-            Some(config) => random_model(Value::Object(config.clone())),
+            Some(config) => random_model(Value::Object(config.clone()), ws.memory),
             None => stored_model(&external),
         };
         let model = facts.map_err(|failure| failures.push(failure.at(place))).ok();
@@ -137,6 +139,11 @@ impl Origins {
         origin
     }
 
+    /// The commit that a source on the hub was resolved to.
+    pub fn commit(&self, source: &Source) -> Option<String> {
+        self.found.get(&name_of(source)?)?.as_ref()?.commit.clone()
+    }
+
     /// Digests by the names that identities have; `None` if one is missing.
     pub fn digest(&self, source: &Source) -> Option<Digest> {
         Some(self.found.get(&name_of(source)?)?.as_ref()?.digest.clone())
@@ -156,14 +163,17 @@ pub(super) fn chain_start<'a>(resolved: &'a Resolved, source: &'a Source) -> Opt
 fn fetch(ws: &Workspace, uri: &str, revision: Option<&str>, tokenizer_only: bool) -> Result<External> {
     if tokenizer_only {
         let (dir, digest) = inputs::tokenizer_dir(ws, uri, revision)?;
-        return Ok(External { dir, digest, uri: uri.to_owned() });
+        // The directory of a snapshot is named by its commit.
+        let commit = uri.starts_with("hf://").then(|| dir.file_name()?.to_str().map(str::to_owned)).flatten();
+        return Ok(External { dir, digest, commit, uri: uri.to_owned() });
     }
     let model = inputs::model(ws, uri, revision)?;
-    Ok(External { digest: digest_of(&model)?, dir: model.dir, uri: uri.to_owned() })
+    Ok(External { digest: digest_of(&model)?, dir: model.dir, commit: model.commit, uri: uri.to_owned() })
 }
 
-fn random_model(config: Value) -> Result<Facts> {
+fn random_model(config: Value, memory: Option<u64>) -> Result<Facts> {
     let config = ModelConfig::from_json(config).map_err(|failure| Failure::config(failure.message))?;
+    check_fits(&config, memory)?;
     Ok(Facts { config, file: 0, weight: 4 })
 }
 
@@ -237,15 +247,29 @@ pub(super) fn check_causal(model: &Facts, kind: StageKind, place: &str, uri: &st
     )))
 }
 
-/// The reward of PPO must be a reward model, whole or as an adapter with a score head.
+/// The models of PPO read the same ids, so they must mean the same tokens.
+pub(super) fn check_same_tokens(policy: &Tokenizer, other: &Tokenizer, uri: &str) -> Result<()> {
+    let ids = 0..policy.vocab_size().max(other.vocab_size()) as u32;
+    match ids.into_iter().find(|id| policy.token(*id) != other.token(*id)) {
+        None => Ok(()),
+        Some(id) => Err(Failure::config(format!(
+            "{uri}: has another tokenizer than the policy (the first difference is token {id}); use a model with the \
+             policy's tokenizer"
+        ))),
+    }
+}
+
+/// The reward of PPO must be a whole reward model.
 pub(super) fn check_reward(external: &External) -> Result<()> {
     let dir = &external.dir;
-    let has_score = if peft::is_adapter(dir) {
-        peft::load_adapter(dir)?.1.contains_key("score.weight")
-    } else {
-        is_reward_model(&ModelConfig::load(dir)?) && ModelFiles::open(dir)?.contains("score.weight")
-    };
-    if has_score {
+    if peft::is_adapter(dir) {
+        return Err(Failure::config(format!(
+            "{}: is an adapter; a reward model from outside must be whole: merge it into its base by `medtrain merge` and \
+             name the result",
+            external.uri
+        )));
+    }
+    if is_reward_model(&ModelConfig::load(dir)?) && ModelFiles::open(dir)?.contains("score.weight") {
         return Ok(());
     }
     Err(Failure::config(format!(

@@ -8,15 +8,16 @@ use std::rc::Rc;
 
 use medtrain_crds::contract::ExitCode;
 use medtrain_crds::resolve::{
-    DataIdentity, Identities, Plan, PlannedDataset, PlannedStage, Resolved, ResolvedStage, Role, Source, plan,
+    DataIdentity, Identities, Plan, PlannedDataset, PlannedInput, PlannedStage, Resolved, ResolvedStage, Role, Source,
+    plan,
 };
 use medtrain_crds::stage::{StageKind, Tuning};
 
 use super::inputs::{Request, trained_role};
-use super::origins::{Origin, Origins, chain_start, check_causal, check_reward};
+use super::origins::{Origin, Origins, chain_start, check_causal, check_reward, check_same_tokens};
 use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate};
 use crate::artifact::finished;
-use crate::data::{ChatTemplate, Prepared};
+use crate::data::{ChatTemplate, Prepared, Tokenizer};
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
 
@@ -120,7 +121,7 @@ impl<'a> Survey<'a> {
         let place = self.place(at);
         let (ws, resolved) = (self.ws, self.resolved);
         let mut problems = Vec::new();
-        let mut origin = None;
+        let mut origin: Option<Rc<Origin>> = None;
         for (role, source) in &stage.inputs {
             let place = format!("{place}.inputs.{role}");
             match role {
@@ -128,10 +129,14 @@ impl<'a> Survey<'a> {
                     self.origins.external(ws, resolved, source, &place, &mut problems);
                 }
                 Role::Reward => {
-                    if let Some(external) = self.origins.external(ws, resolved, source, &place, &mut problems)
-                        && let Err(failure) = check_reward(&external)
-                    {
-                        problems.push(failure.at(&place));
+                    if let Some(external) = self.origins.external(ws, resolved, source, &place, &mut problems) {
+                        let tokens = |tokenizer: Tokenizer| match &origin {
+                            Some(policy) => check_same_tokens(&policy.tokenizer, &tokenizer, &external.uri),
+                            None => Ok(()),
+                        };
+                        let checked = check_reward(&external)
+                            .and_then(|()| Tokenizer::load(&external.dir).map_or(Ok(()), tokens));
+                        problems.extend(checked.err().map(|failure| failure.at(&place)));
                     }
                 }
                 Role::Policy | Role::Base | Role::Reference => {
@@ -146,6 +151,11 @@ impl<'a> Survey<'a> {
                     }
                     if *role == trained_role(stage.kind) {
                         origin = found;
+                    } else if let (Some(policy), Some(found)) = (&origin, found)
+                        && start == source
+                        && let Err(failure) = check_same_tokens(&policy.tokenizer, &found.tokenizer, "the reference")
+                    {
+                        problems.push(failure.at(&place));
                     }
                 }
             }
@@ -199,10 +209,29 @@ impl<'a> Survey<'a> {
             identities.data.insert(stage.name.clone(), looked.data.clone());
         }
         match plan(self.resolved, &identities) {
-            Ok(plan) => Some(plan),
+            Ok(mut plan) => {
+                self.pin(&mut plan);
+                Some(plan)
+            }
             Err(errors) => {
                 self.problems.extend(errors.into_iter().map(|error| Failure::config(error.to_string())));
                 None
+            }
+        }
+    }
+
+    /// Names the commits that were looked at in place of branches, which may move before a stage runs.
+    fn pin(&self, plan: &mut Plan) {
+        for (stage, planned) in self.resolved.stages.iter().zip(&mut plan.stages) {
+            for (role, source) in &stage.inputs {
+                let Some(commit) = self.origins.commit(source) else { continue };
+                match planned.inputs.get_mut(role) {
+                    Some(
+                        PlannedInput::External { revision, .. }
+                        | PlannedInput::Random { tokenizer_revision: revision, .. },
+                    ) => *revision = Some(commit),
+                    Some(PlannedInput::Stage { .. }) | None => {}
+                }
             }
         }
     }

@@ -385,6 +385,65 @@ fn adapters_and_models_in_each_others_place_are_told_apart() {
     assert_eq!(lab.problem(), (64, expected.to_owned()));
 }
 
+/// PPO with one more input.
+fn ppo_with(lab: &Lab, input: &str) {
+    let stage = format!(
+        "    - {{name: ppo, kind: PPO, dataset: {{train: [ppo.jsonl]}}, inputs: {{{input}}}, ppo: {{batchSize: 8, \
+         miniBatchSize: 4, maxNewTokens: 12}}}}"
+    );
+    lab.training(SPEC, &stage);
+}
+
+fn write_reward_model(dir: &Path) {
+    let mut reward = config();
+    reward["architectures"][0] = "LlamaForSequenceClassification".into();
+    write_model(dir, &reward);
+}
+
+#[test]
+fn a_reward_adapter_from_outside_is_refused_before_anything_runs() {
+    let lab = Lab::new().with_data();
+    lab.file("adapter/adapter_config.json", "{}");
+    lab.file("adapter/adapter_model.safetensors", "");
+    ppo_with(&lab, "reward: {uri: adapter}");
+    let (code, message) = lab.problem();
+    assert_eq!(code, 64);
+    assert!(message.starts_with("stages[0].inputs.reward: adapter: is an adapter; a reward model"), "{message}");
+}
+
+#[test]
+fn a_reference_with_other_tokens_is_refused() {
+    let lab = Lab::new().with_data();
+    write_model(&lab.path("other"), &config());
+    let tokenizer = fs::read_to_string(lab.path("other/tokenizer.json")).unwrap();
+    let mut tokenizer: serde_json::Value = serde_json::from_str(&tokenizer).unwrap();
+    let vocabulary = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+    let (first, last) = (vocabulary["a"].clone(), vocabulary["b"].clone());
+    vocabulary.insert("a".into(), last);
+    vocabulary.insert("b".into(), first);
+    lab.file("other/tokenizer.json", &tokenizer.to_string());
+    write_reward_model(&lab.path("reward"));
+    ppo_with(&lab, "reference: {uri: other}, reward: {uri: reward}");
+    let problems = lab.problems();
+    let expected = "stages[0].inputs.reference: the reference: has another tokenizer than the policy (the first difference \
+                    is token ";
+    assert!(problems.iter().any(|(code, text)| *code == 64 && text.starts_with(expected)), "{problems:#?}");
+}
+
+#[test]
+fn a_random_model_beyond_all_memory_is_told_not_tried() {
+    let lab = Lab::new().with_data();
+    let mut huge = config();
+    huge["hidden_size"] = (1 << 20).into();
+    huge["vocab_size"] = (1 << 30).into();
+    huge["head_dim"] = 64.into();
+    let spec = format!("  model: {{tokenizer: model, random: {huge}}}\n  output: {{uri: out}}");
+    lab.training(&spec, "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}");
+    let (code, message) = lab.problem();
+    assert_eq!(code, 64);
+    assert!(message.starts_with("model.random: its weights take ") && message.contains("make it smaller"), "{message}");
+}
+
 #[test]
 fn a_causal_model_gives_no_reward() {
     let lab = Lab::new().with_data();

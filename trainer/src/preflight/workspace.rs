@@ -54,7 +54,7 @@ impl Workspace {
     /// As [`Self::open`].
     pub fn in_pod(output: &str, workdir: Option<PathBuf>, access: Access, hub: Option<&HubSpec>) -> Result<Self> {
         let mut ws = Self::at(output, Path::new("/"), workdir, access, hub)?;
-        ws.keep_hub_in_workdir();
+        ws.adapt_hub_to_pod();
         Ok(ws)
     }
 
@@ -65,12 +65,14 @@ impl Workspace {
     /// As [`Self::open`].
     pub fn of_stage(output: &str, base: &Path, workdir: Option<PathBuf>, storage: Vec<StoreAccess>) -> Result<Self> {
         let mut ws = Self::at(output, base, workdir, Access::in_pod(storage), None)?;
-        ws.keep_hub_in_workdir();
+        ws.adapt_hub_to_pod();
         Ok(ws)
     }
 
-    /// A pod has no home directory: what it downloads goes where its volume is.
-    fn keep_hub_in_workdir(&mut self) {
+    /// A pod has no home directory: what it downloads goes where its volume is. Nobody waits for it at a terminal: an
+    /// outage of the network is waited out.
+    fn adapt_hub_to_pod(&mut self) {
+        self.hub.patience_to_reach = self.hub.patience;
         if ["HF_HUB_CACHE", "HF_HOME"].iter().all(|name| env::var_os(name).is_none()) {
             self.hub.cache_dir = Some(self.workdir.join("hub"));
         }

@@ -13,6 +13,7 @@ use super::outputs::write_tokenizer;
 use crate::{
     artifact::{download_dir, read_manifest, sha256_hex, verify_files},
     data::Tokenizer,
+    device::memory,
     failure::{Failure, Result},
     model::{ModelConfig, load},
     ops::{LmBackend, to_host},
@@ -73,6 +74,8 @@ fn external(workspace: &Workspace, uri: &str, revision: Option<&str>, planned: &
     }
     let name = match uri.strip_prefix("hf://") {
         Some(id) => id.split('@').next().unwrap_or(id).to_owned(),
+        // What lies in the work directory is none that others know.
+        None if uri.ends_with(".gguf") || (uri.contains("://") && !uri.starts_with("file://")) => uri.to_owned(),
         None => resolved.dir.display().to_string(),
     };
     Ok(ModelInput {
@@ -163,6 +166,7 @@ fn write_random<B: LmBackend>(
     std::fs::create_dir_all(&fresh).map_err(|error| Failure::io(&fresh, &error))?;
     let parsed = ModelConfig::from_json(serde_json::Value::Object(config.clone()))
         .map_err(|failure| Failure::config(format!("model.random: {}", failure.message)))?;
+    preflight::check_fits(&parsed, memory::limit()).map_err(|failure| failure.at("model.random"))?;
     let model = load::random::<B>(parsed, 1, seed, device)?;
     let parameters = model.parameters();
     let names: Vec<_> = parameters.iter().map(|(name, parameter)| (name.clone(), parameter.shape.clone())).collect();

@@ -2,7 +2,8 @@
 //!
 //! The score is `hidden[last] · w` with `w` the head `score.weight` `[1, h]`; Hugging Face's head has no bias. When the
 //! stage ends, scores are brought to mean 0 and standard deviation 1 over the training rows: the scale is folded into
-//! the head, the mean is kept beside the model as `reward_mean`.
+//! the head, the mean is kept beside the model as `reward_mean`. Losses and margins that are logged and evaluated on the
+//! way are those of the head before: accuracy is the same after it, a margin is `1/std` times as large.
 
 use medtrain_crds::{
     contract::metrics,

@@ -35,6 +35,8 @@ pub struct Hub {
     pub offline: bool,
     /// How long a failing network is tried again before it becomes a failure.
     pub patience: Duration,
+    /// The same for a hub that can't be reached at all (no name, no route, nobody listening).
+    pub patience_to_reach: Duration,
 }
 
 /// Files of one commit.
@@ -52,6 +54,7 @@ pub struct HubFiles {
 struct Attempt {
     failure: Failure,
     transient: bool,
+    unreachable: bool,
 }
 
 impl Hub {
@@ -66,6 +69,7 @@ impl Hub {
             cache_dir: None,
             offline: is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE"),
             patience: Duration::from_secs(5 * 60),
+            patience_to_reach: Duration::from_secs(5),
         }
     }
 
@@ -110,8 +114,8 @@ impl Hub {
             };
             match attempt {
                 Ok(files) => return Ok(files),
-                Err(Attempt { failure, transient: false }) => return Err(failure),
-                Err(Attempt { failure, .. }) if started.elapsed() + pause > self.patience => {
+                Err(Attempt { failure, transient: false, .. }) => return Err(failure),
+                Err(Attempt { failure, unreachable, .. }) if started.elapsed() + pause > self.patience(unreachable) => {
                     return Err(Failure::new(
                         failure.exit,
                         format!(
@@ -121,9 +125,10 @@ impl Hub {
                         ),
                     ));
                 }
-                Err(Attempt { failure, .. }) => {
+                Err(Attempt { failure, unreachable, .. }) => {
                     if !told {
-                        eprintln!("{}; trying again for {} s at most", failure.message, self.patience.as_secs());
+                        let seconds = self.patience(unreachable).as_secs();
+                        eprintln!("{}; trying again for {seconds} s at most", failure.message);
                         told = true;
                     }
                     tokio::time::sleep(pause).await;
@@ -131,6 +136,10 @@ impl Hub {
             }
             pause = (pause * 2).min(Duration::from_secs(30));
         }
+    }
+
+    fn patience(&self, unreachable: bool) -> Duration {
+        if unreachable { self.patience_to_reach } else { self.patience }
     }
 
     fn client(&self) -> Result<HFClient> {
@@ -234,7 +243,8 @@ async fn file<T: RepoType>(
         Some(problem) => {
             forget(&downloaded);
             let message = format!("{uri}: {path}: {problem}");
-            Err(Attempt { failure: Failure::new(ExitCode::TransientIo, message), transient: true })
+            let failure = Failure::new(ExitCode::TransientIo, message);
+            Err(Attempt { failure, transient: true, unreachable: false })
         }
     }
 }
@@ -285,7 +295,7 @@ fn is_inside(path: &str) -> bool {
 
 impl Attempt {
     fn last(failure: Failure) -> Self {
-        Self { failure, transient: false }
+        Self { failure, transient: false, unreachable: false }
     }
 }
 
@@ -293,8 +303,11 @@ impl Attempt {
 fn attempt(client: &HFClient, uri: &HubUri, error: HFError) -> Attempt {
     let permission = |message: String| Attempt::last(Failure::new(ExitCode::Permission, message));
     let input = |message: String| Attempt::last(Failure::input(message));
-    let transient =
-        |message: String| Attempt { failure: Failure::new(ExitCode::TransientIo, message), transient: true };
+    let transient = |message: String| Attempt {
+        failure: Failure::new(ExitCode::TransientIo, message),
+        transient: true,
+        unreachable: false,
+    };
     let no_repository = || {
         input(format!(
             "{uri}: no such repository on {}; check the name, and HF_TOKEN if it is private",
@@ -328,13 +341,32 @@ fn attempt(client: &HFClient, uri: &HubUri, error: HFError) -> Attempt {
         HFError::RateLimited { .. } => {
             transient(format!("{uri}: the hub limits the rate of requests; HF_TOKEN raises the limit"))
         }
-        other => transient(format!("{uri}: no usable answer from {}: {}", client.endpoint(), innermost(&other))),
+        other => Attempt {
+            unreachable: is_unreachable(&other),
+            ..transient(format!("{uri}: no usable answer from {}: {}", client.endpoint(), innermost(&other)))
+        },
     }
 }
 
 /// A client error that another attempt would give again.
 fn is_final(status: u16) -> bool {
     (400..500).contains(&status) && status != 408
+}
+
+/// No name, no route, or nobody listening.
+fn is_unreachable(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if error.to_string().contains("dns error")
+            || matches!(io, Some(ConnectionRefused | HostUnreachable | NetworkUnreachable))
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The last cause of an error. The outer ones repeat the URL, which may be a signed one.

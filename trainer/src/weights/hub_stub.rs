@@ -70,6 +70,7 @@ impl Stub {
             cache_dir: Some(cache.to_owned()),
             offline: false,
             patience: Duration::ZERO,
+            patience_to_reach: Duration::ZERO,
         }
     }
 

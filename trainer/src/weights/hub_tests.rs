@@ -30,6 +30,18 @@ fn the_wanted_files_of_one_commit_are_downloaded_once() {
 }
 
 #[test]
+fn a_hub_that_nobody_answers_for_is_not_waited_for_as_long_as_one_that_fails() {
+    let (stub, cache) = (stub(), tempfile::tempdir().unwrap());
+    // Nothing listens on this port; with the patience for failures the test would not end.
+    let endpoint = Some("http://127.0.0.1:1".to_owned());
+    let hub = Hub { endpoint, patience: Duration::from_secs(1 << 30), ..stub.hub(cache.path()) };
+    let (exit, message) = error(&hub, "hf://org/open");
+    assert_eq!(exit, ExitCode::TransientIo);
+    assert!(message.starts_with("hf://org/open: no usable answer from http://127.0.0.1:1: "), "{message}");
+    assert!(message.ends_with("or set HF_HUB_OFFLINE=1 to use a cached copy"), "{message}");
+}
+
+#[test]
 fn offline_the_cache_is_used_and_nothing_is_sent() {
     let (stub, cache) = (stub(), tempfile::tempdir().unwrap());
     let online = get(&stub.hub(cache.path()), "hf://org/open@v1").unwrap();

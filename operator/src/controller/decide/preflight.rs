@@ -62,6 +62,12 @@ impl Deciding<'_> {
             return;
         }
         preflight.attempt += 1;
+        // After an edit and back, a Job of this hash may be there whose answer is out of date.
+        let used =
+            |attempt| self.seen.job(&Work::Preflight { attempt }.name(self.training)).is_some_and(|job| job.ours);
+        while used(preflight.attempt) {
+            preflight.attempt += 1;
+        }
         preflight.state = PreflightState::Running;
         preflight.retry_time = None;
         preflight.reason = Reason::Created.name().to_string();

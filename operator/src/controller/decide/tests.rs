@@ -408,6 +408,18 @@ fn a_retry_token_opens_a_failed_training_again() {
 }
 
 #[test]
+fn an_edit_and_back_asks_anew_and_repeats_nothing() {
+    let mut world = World::running();
+    world.edit("retryToken", "2".into());
+    world.exit("sft", ExitCode::Done);
+    world.raw.spec.as_object_mut().unwrap().remove("retryToken");
+    world.settle();
+    assert_eq!(world.stage("sft").state, StageState::Succeeded);
+    world.answer();
+    assert_eq!((world.stage("sft").attempt, world.stage("rm").state), (1, StageState::Running));
+}
+
+#[test]
 fn a_finished_training_goes_after_its_ttl() {
     let mut world = World::running();
     world.raw.spec["ttlSecondsAfterFinished"] = 60.into();
@@ -422,7 +434,7 @@ fn happening() -> impl Strategy<Value = (u8, u8)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn whatever_happens_the_invariants_hold(happenings in proptest::collection::vec(happening(), 1..40)) {
@@ -457,9 +469,9 @@ proptest! {
                 let attempt = |stage: Option<&medtrain_crds::training::status::StageStatus>| stage.map_or(0, |s| s.attempt);
                 prop_assert!(attempt(new) >= attempt(old), "attempts of {name} decreased");
                 if let (Some(old), Some(new)) = (old, new)
-                    // Only a plan that is taken on, and that takes a preflight, opens a stage again.
+                    // Only a plan that is taken on, and that takes a preflight, opens a failed stage again.
                     && old.state.is_terminal()
-                    && !answered && before.plan == after.plan
+                    && (old.state.is_done() || !answered) && before.plan == after.plan
                 {
                     prop_assert_eq!(old, new);
                 }
