@@ -91,6 +91,10 @@ fn every_field_is_described() {
     let mut fields = 0;
     places(Admission::of(&k8s::definition()).schema(), "", &mut |place, schema| {
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            if (place, name.as_str()) == ("", "metadata") {
+                assert_eq!(*field, json!({"type": "object"}), "an API server refuses any more");
+                continue;
+            }
             let text = field["description"].as_str().unwrap_or_default();
             assert!(text.ends_with(['.', '…']), "{place}.{name}: {text:?}");
             assert!(!text.contains('\n'), "{place}.{name}: {text:?}");

@@ -35,7 +35,7 @@ pub(super) fn resource() -> Value {
         "properties": {
             "apiVersion": {"type": "string", "description": format!("{API_VERSION}.")},
             "kind": {"type": "string", "description": format!("{KIND}.")},
-            "metadata": {"type": "object", "description": "Name, namespace, labels and annotations."},
+            "metadata": {"type": "object"}, // an API server refuses any more
             "spec": spec,
             "status": status,
         },
