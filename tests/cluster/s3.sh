@@ -24,7 +24,9 @@ if ! alive s3; then
                  "actions": ["Admin", "Read", "List", "Tagging", "Write"]}]}
 JSON
     # Small volumes, made as they are needed: by default each bucket takes seven of 30 GB.
-    start s3 env "HOME=$state/s3" "$weed" server -dir="$state/s3" -ip="$address" -ip.bind="$address" \
+    # A /tmp of its own: its parts talk over sockets there whose names are those of the ports, in every cluster the same.
+    start s3 unshare --mount bash -c 'mount -t tmpfs tmpfs /tmp && exec "$@"' s3 \
+        env "HOME=$state/s3" "$weed" server -dir="$state/s3" -ip="$address" -ip.bind="$address" \
         -master.volumeSizeLimitMB=256 -master.volumePreallocate=false -volume.max=400 \
         -filer -s3 -s3.port=8333 -s3.config="$state/config/s3.json"
     listens() {
