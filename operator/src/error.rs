@@ -14,6 +14,8 @@ pub enum Error {
     Stale,
     #[error("this replica is not the leader any more")]
     NotLeader,
+    #[error("the ConfigMap {0} is not ours; rename or delete it, or rename the training")]
+    NameTaken(String),
     #[error("the pod template is not what Kubernetes takes: {0}")]
     Template(#[from] serde_json::Error),
 }
@@ -35,6 +37,7 @@ impl Error {
             },
             Self::Stale => "stale",
             Self::NotLeader => "not_leader",
+            Self::NameTaken(_) => "name_taken",
             Self::Template(_) => "template",
         }
     }

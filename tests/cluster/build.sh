@@ -71,10 +71,10 @@ make_weed() {
 }
 
 make_pause() {
-    mkdir "$1/root"
-    cc -static -O2 -s -o "$1/root/pause" "$here/pause/pause.c"
-    python3 "$here/image.py" registry.local/pause:1 "$1/root" "$1/pause.tar" /pause
-    rm -r "$1/root"
+    mkdir "$1/tree"
+    cc -static -O2 -s -o "$1/tree/pause" "$here/pause/pause.c"
+    python3 "$here/image.py" registry.local/pause:1 "$1/tree" "$1/pause.tar" /pause
+    rm -r "$1/tree"
 }
 
 if (($# == 0)); then

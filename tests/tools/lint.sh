@@ -6,6 +6,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 clippy() {
     cargo clippy --quiet --release --locked -p medtrain-crds --all-targets -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-trainer --all-targets -- -D warnings &&
+        cargo clippy --quiet --release --locked -p medtrain-crds --features k8s --all-targets -- -D warnings &&
+        cargo clippy --quiet --release --locked -p medtrain-operator --all-targets -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-e2e --all-targets -- -D warnings
 }
 

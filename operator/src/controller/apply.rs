@@ -83,7 +83,10 @@ async fn replace_stale(training: &Training, map: &ConfigMap, api: &Api<ConfigMap
         return Err(Error::Stale);
     };
     let ours = found.owner_references().iter().any(|owner| owner.uid == training.uid);
-    if !ours || found.data == map.data {
+    if !ours {
+        return Err(Error::NameTaken(name));
+    }
+    if found.data == map.data {
         return Ok(());
     }
     let uid = found.uid();
