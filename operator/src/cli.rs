@@ -12,7 +12,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Namespaces to watch, with commas between; none: all.
-    #[arg(long, env = "MEDTRAIN_OPERATOR_NAMESPACES", value_delimiter = ',')]
+    #[arg(long, env = "MEDTRAIN_OPERATOR_NAMESPACES", value_delimiter = ',', global = true)]
     pub namespaces: Vec<String>,
     /// Image of the trainer for trainings that name none.
     #[arg(long, env = "MEDTRAIN_OPERATOR_TRAINER_IMAGE", default_value = concat!("medtrain/trainer:", env!("CARGO_PKG_VERSION")))]
@@ -20,12 +20,12 @@ pub struct Cli {
     #[arg(long, env = "MEDTRAIN_OPERATOR_IMAGE_PULL_POLICY")]
     pub image_pull_policy: Option<String>,
     /// Act only while holding a Lease; needed with more than one replica.
-    #[arg(long, env = "MEDTRAIN_OPERATOR_LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, env = "MEDTRAIN_OPERATOR_LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set, global = true)]
     pub leader_election: bool,
-    #[arg(long, env = "MEDTRAIN_OPERATOR_LEASE_NAME", default_value = "medtrain-operator")]
+    #[arg(long, env = "MEDTRAIN_OPERATOR_LEASE_NAME", default_value = "medtrain-operator", global = true)]
     pub lease_name: String,
     /// The operator's own namespace if left out.
-    #[arg(long, env = "MEDTRAIN_OPERATOR_LEASE_NAMESPACE")]
+    #[arg(long, env = "MEDTRAIN_OPERATOR_LEASE_NAMESPACE", global = true)]
     pub lease_namespace: Option<String>,
     #[arg(long, env = "MEDTRAIN_OPERATOR_HEALTH_LISTEN", default_value = "0.0.0.0:8081")]
     pub health_listen: SocketAddr,
@@ -69,6 +69,13 @@ pub struct Cli {
 pub enum Command {
     /// Print the CustomResourceDefinition as YAML.
     Crd,
+    /// Ask the API server for everything that the operator needs, under the rights of whoever runs this: the kind, each
+    /// right. Ends with 1 if something is missing.
+    Check {
+        /// Also ask this address (…/readyz of the operator's Service) whether the operator is ready.
+        #[arg(long)]
+        ready_url: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

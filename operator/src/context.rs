@@ -23,7 +23,7 @@ pub struct Context {
     pub fence: Fence,
     pub recorder: Recorder,
     /// Bounds reconciles over all watched namespaces.
-    pub slots: Semaphore,
+    pub slots: Arc<Semaphore>,
     pub jobs: Store<Job>,
     pub pods: Store<Pod>,
     pub config_maps: Store<PartialObjectMeta<ConfigMap>>,

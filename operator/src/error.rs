@@ -12,6 +12,8 @@ pub enum Error {
     },
     #[error("the training changed since it was read")]
     Stale,
+    #[error("it took longer than {0} s; the Kubernetes API accepts requests and does not answer them")]
+    Timeout(u64),
     #[error("this replica is not the leader any more")]
     NotLeader,
     #[error("the ConfigMap {0} is not ours; rename or delete it, or rename the training")]
@@ -36,6 +38,7 @@ impl Error {
                 _ => "connection",
             },
             Self::Stale => "stale",
+            Self::Timeout(_) => "timeout",
             Self::NotLeader => "not_leader",
             Self::NameTaken(_) => "name_taken",
             Self::Template(_) => "template",

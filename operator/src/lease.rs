@@ -2,7 +2,8 @@
 //!
 //! Holds: a renewal replaces the Lease under the resourceVersion that was read, so two holders can't both win;
 //! another's lease is taken only when it was not renewed for its duration by our own clock; who could not renew for
-//! ten seconds is fenced off (and ends) before the lease can be someone else's.
+//! [`Timing::renew_within`] is fenced off (and ends) before the lease can be someone else's. A Lease does not fence the
+//! API server: a request on its way while the fence shuts is met by resourceVersions, UIDs and create-only children.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +16,23 @@ use kube::api::{Api, ObjectMeta, PostParams};
 
 use crate::error::Error;
 
-const DURATION: Duration = Duration::from_secs(15);
-const RENEW_WITHIN: Duration = Duration::from_secs(10);
-const RETRY: Duration = Duration::from_secs(2);
+/// How long a lease lasts. Others wait `duration` from the last renewal that they saw, the holder stops itself after
+/// `renew_within`: what lies between them is for requests that are still on their way.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    pub duration: Duration,
+    pub renew_within: Duration,
+    /// Between two tries to take or renew it.
+    pub retry: Duration,
+}
+
+impl Default for Timing {
+    /// Kubernetes' own controllers' numbers.
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { duration: seconds(15), renew_within: seconds(10), retry: seconds(2) }
+    }
+}
 
 /// Until when this process may act.
 #[derive(Clone)]
@@ -48,9 +63,14 @@ impl Fence {
         if self.is_open() { Ok(()) } else { Err(Error::NotLeader) }
     }
 
-    /// Opens until [`RENEW_WITHIN`] after `from`, when the renewal began.
-    fn extend(&self, from: Instant) {
-        let until = from.duration_since(self.start) + RENEW_WITHIN;
+    /// Until when it is open, counted from now.
+    fn left(&self) -> Duration {
+        Duration::from_millis(self.until.load(Ordering::Acquire)).saturating_sub(self.start.elapsed())
+    }
+
+    /// Opens for `time` after `from`, when the renewal began.
+    fn extend(&self, from: Instant, time: Duration) {
+        let until = from.duration_since(self.start) + time;
         self.until.store(until.as_millis() as u64, Ordering::Release);
     }
 
@@ -64,6 +84,7 @@ pub struct Election {
     pub name: String,
     pub identity: String,
     pub fence: Fence,
+    pub timing: Timing,
 }
 
 /// The holder and the renewal seen last, and when we saw it change.
@@ -79,11 +100,11 @@ impl Election {
         loop {
             let began = Instant::now();
             match self.try_acquire(&mut rival).await {
-                Ok(true) => return self.fence.extend(began),
+                Ok(true) => return self.fence.extend(began, self.timing.renew_within),
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "the lease can't be read or taken"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.timing.retry).await;
         }
     }
 
@@ -102,7 +123,7 @@ impl Election {
                 *known = Rival { version, since: Instant::now() };
             }
             let duration = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-            if known.since.elapsed() < duration.map_or(DURATION, Duration::from_secs) {
+            if known.since.elapsed() < duration.map_or(self.timing.duration, Duration::from_secs) {
                 return Ok(false);
             }
         }
@@ -114,7 +135,7 @@ impl Election {
         let now = MicroTime(Timestamp::now());
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: Some(DURATION.as_secs() as i32),
+            lease_duration_seconds: Some(self.timing.duration.as_secs() as i32),
             acquire_time: Some(now.clone()),
             renew_time: Some(now),
             lease_transitions: Some(transitions),
@@ -125,10 +146,10 @@ impl Election {
     /// Renews until the lease is lost.
     pub async fn keep(&self) {
         while self.fence.is_open() {
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.timing.retry).await;
             let began = Instant::now();
-            match tokio::time::timeout(RENEW_WITHIN, self.renew()).await {
-                Ok(Ok(true)) => self.fence.extend(began),
+            match tokio::time::timeout(self.fence.left(), self.renew()).await {
+                Ok(Ok(true)) => self.fence.extend(began, self.timing.renew_within),
                 Ok(Ok(false)) => break,
                 Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed"),
                 Err(_) => tracing::warn!("renewing the lease took too long"),

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus};
+use medtrain_crds::contract::Reason;
+use medtrain_crds::stage::StageKind;
+use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus, condition};
 use prometheus::{
     CounterVec, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -20,11 +22,14 @@ pub const LEADER: &str = "medtrain_operator_leader";
 pub const RECONCILE_TOTAL: &str = "medtrain_operator_reconcile_total";
 pub const RECONCILE_DURATION_SECONDS: &str = "medtrain_operator_reconcile_duration_seconds";
 pub const RECONCILE_ERRORS_TOTAL: &str = "medtrain_operator_reconcile_errors_total";
+pub const API_REQUEST_DURATION_SECONDS: &str = "medtrain_operator_api_request_duration_seconds";
 pub const QUEUE_DEPTH: &str = "medtrain_operator_queue_depth";
 pub const STAGE_STATE: &str = "medtrain_operator_stage_state";
+pub const TRAINING_CONDITION: &str = "medtrain_operator_training_condition";
 pub const STAGE_DURATION_SECONDS: &str = "medtrain_operator_stage_duration_seconds";
 pub const STAGE_ATTEMPTS_TOTAL: &str = "medtrain_operator_stage_attempts_total";
 pub const ACCELERATOR_SECONDS_TOTAL: &str = "medtrain_operator_accelerator_seconds_total";
+pub const ARTIFACT_BYTES_TOTAL: &str = "medtrain_operator_artifact_bytes_total";
 pub const CACHE_HITS_TOTAL: &str = "medtrain_operator_cache_hits_total";
 pub const CACHE_MISSES_TOTAL: &str = "medtrain_operator_cache_misses_total";
 
@@ -34,9 +39,12 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     duration: Histogram,
     errors: IntCounterVec,
+    requests: HistogramVec,
     pub queue_depth: Gauge,
     stage_state: IntGaugeVec,
+    condition: IntGaugeVec,
     stage_duration: HistogramVec,
+    artifact_bytes: IntCounterVec,
     attempts: IntCounterVec,
     accelerator_seconds: CounterVec,
     cache_hits: IntCounterVec,
@@ -59,6 +67,12 @@ impl Metrics {
         let reconciles = counters(RECONCILE_TOTAL, "Reconciles by result (changed, unchanged, error).", &["result"])?;
         let errors = counters(RECONCILE_ERRORS_TOTAL, "Reconciles that failed, by reason.", &["reason"])?;
         let attempts = counters(STAGE_ATTEMPTS_TOTAL, "Attempts that ended.", &["kind", "outcome", "charged"])?;
+        // A counter that begins with 1 has no increase that an alert could see.
+        for kind in StageKind::ALL {
+            for reason in Reason::ALL.iter().filter(|reason| reason.is_charged()) {
+                attempts.with_label_values(&[kind.name(), reason.name(), "true"]);
+            }
+        }
         let cache_hits = counters(CACHE_HITS_TOTAL, "Stages found finished.", &["kind"])?;
         let cache_misses = counters(CACHE_MISSES_TOTAL, "Stages that had to run.", &["kind"])?;
         let leader = IntGauge::new(LEADER, "1 while this replica leads.")?;
@@ -71,6 +85,17 @@ impl Metrics {
             Opts::new(STAGE_STATE, "1 for the state that a stage is in."),
             &["namespace", "training", "stage", "kind", "state"],
         )?;
+        let condition = IntGaugeVec::new(
+            Opts::new(TRAINING_CONDITION, "1 while the condition is True."),
+            &["namespace", "training", "condition"],
+        )?;
+        let requests = HistogramVec::new(
+            HistogramOpts::new(API_REQUEST_DURATION_SECONDS, "Seconds until the Kubernetes API answered a request.")
+                .buckets(vec![0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0]),
+            &["verb", "resource", "status"],
+        )?;
+        let artifact_bytes =
+            counters(ARTIFACT_BYTES_TOTAL, "Bytes of the artifacts of stages that succeeded.", &["kind"])?;
         let stage_duration = HistogramVec::new(
             HistogramOpts::new(STAGE_DURATION_SECONDS, "Seconds of the last attempt of stages that ended.")
                 .buckets(vec![10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 345600.0]),
@@ -84,6 +109,8 @@ impl Metrics {
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(queue_depth.clone()))?;
         registry.register(Box::new(stage_state.clone()))?;
+        registry.register(Box::new(condition.clone()))?;
+        registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(stage_duration.clone()))?;
         registry.register(Box::new(accelerator_seconds.clone()))?;
         Ok(Self {
@@ -92,9 +119,12 @@ impl Metrics {
             reconciles,
             duration,
             errors,
+            requests,
             queue_depth,
             stage_state,
+            condition,
             stage_duration,
+            artifact_bytes,
             attempts,
             accelerator_seconds,
             cache_hits,
@@ -120,8 +150,18 @@ impl Metrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// What a status that was just written says about stages.
+    /// Times a request to the Kubernetes API; `status`: of HTTP, none without an answer.
+    pub fn requested(&self, verb: &str, resource: &str, status: Option<u16>, took: Duration) {
+        let status = status.map_or("none".to_string(), |status| status.to_string());
+        self.requests.with_label_values(&[verb, resource, status.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// What a status that was just written says about the training and its stages.
     pub fn transitions(&self, training: &Training, new: &MedicalTrainingStatus) {
+        for kind in condition::ALL {
+            let labels = [training.namespace.as_str(), training.name.as_str(), kind];
+            self.condition.with_label_values(&labels).set(i64::from(new.is(kind)));
+        }
         for stage in &new.stages {
             let kind = stage.kind.name();
             for state in StageState::ALL {
@@ -152,19 +192,24 @@ impl Metrics {
             let outcome = if done { "succeeded" } else { "failed" };
             self.stage_duration.with_label_values(&[kind, outcome]).observe(seconds);
         }
+        if let Some(bytes) = new.artifact_bytes.filter(|_| done) {
+            self.artifact_bytes.with_label_values(&[kind]).inc_by(bytes);
+        }
         let devices = accelerators(training, &new.name);
         self.accelerator_seconds
             .with_label_values(&[if done { "productive" } else { "lost" }])
             .inc_by(seconds * devices);
     }
 
-    /// Drops the series of a training that is gone.
+    /// Drops the series of a training that is gone. That one is absent already is what is wanted.
     pub fn forget(&self, training: &Training) {
+        for kind in condition::ALL {
+            let _ = self.condition.remove_label_values(&[training.namespace.as_str(), training.name.as_str(), kind]);
+        }
         for stage in &training.status.stages {
             for state in StageState::ALL {
                 let labels =
                     [&training.namespace, &training.name, stage.name.as_str(), stage.kind.name(), state.name()];
-                // An absent series is what is wanted.
                 let _ = self.stage_state.remove_label_values(&labels);
             }
         }

@@ -4,19 +4,21 @@
 
 use std::{fmt, io, path::Path};
 
-use medtrain_crds::contract::ExitCode;
+use medtrain_crds::contract::{ExitCode, Reason};
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub exit: ExitCode,
+    /// The code's own, or a finer word for it.
+    pub reason: Reason,
     pub message: String,
 }
 
 impl Failure {
     pub fn new(exit: ExitCode, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, reason: exit.into(), message: message.into() }
     }
 
     pub fn config(message: impl Into<String>) -> Self {
@@ -33,6 +35,11 @@ impl Failure {
 
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Internal, message)
+    }
+
+    /// A loss or gradient that is not finite.
+    pub fn non_finite(message: impl Into<String>) -> Self {
+        Self { reason: Reason::NonFinite, ..Self::internal(message) }
     }
 
     pub fn device(message: impl Into<String>) -> Self {

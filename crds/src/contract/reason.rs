@@ -125,8 +125,10 @@ reasons! {
     InputUnavailable,
     /// A data row is wrong.
     DataInvalid,
-    /// A bug or an impossible state, a non-finite loss included.
+    /// A bug or an impossible state.
     InternalError,
+    /// The loss or a gradient was not finite; the message names the batch.
+    NonFinite,
     /// The accelerator failed or is absent.
     DeviceFailed,
     /// IO kept failing over minutes of retries.
@@ -152,6 +154,36 @@ impl Reason {
     /// By [`Self::name`].
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.name() == name)
+    }
+
+    /// Of a failure: the exit code's, or the finer word for it that the termination message `said`.
+    pub fn of_failure(exit: ExitCode, said: &str) -> Self {
+        match (exit, Self::parse(said)) {
+            (ExitCode::Internal, Some(Self::NonFinite)) => Self::NonFinite,
+            _ => exit.into(),
+        }
+    }
+
+    /// Whether attempts end with it and are charged.
+    pub fn is_charged(self) -> bool {
+        matches!(
+            self,
+            Self::ConfigInvalid
+                | Self::InputUnavailable
+                | Self::DataInvalid
+                | Self::InternalError
+                | Self::NonFinite
+                | Self::DeviceFailed
+                | Self::TransientIO
+                | Self::PermissionDenied
+                | Self::OOMKilled
+                | Self::Killed
+                | Self::UnknownExitCode
+                | Self::Stalled
+                | Self::TooManyDisruptions
+                | Self::PendingDeadlineExceeded
+                | Self::ActiveDeadlineExceeded
+        )
     }
 }
 
@@ -186,6 +218,14 @@ mod tests {
         for exit in ExitCode::ALL {
             assert_eq!(Reason::from(exit).name(), exit.reason());
         }
+    }
+
+    #[test]
+    fn a_message_refines_its_exit_code_and_never_contradicts_it() {
+        assert_eq!(Reason::of_failure(ExitCode::Internal, "NonFinite"), Reason::NonFinite);
+        assert_eq!(Reason::of_failure(ExitCode::Data, "NonFinite"), Reason::DataInvalid);
+        assert_eq!(Reason::of_failure(ExitCode::Internal, "Completed"), Reason::InternalError);
+        assert_eq!(Reason::of_failure(ExitCode::Internal, "whatever"), Reason::InternalError);
     }
 
     #[test]

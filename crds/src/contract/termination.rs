@@ -31,7 +31,7 @@ impl From<ExitCode> for Outcome {
 #[serde(rename_all = "camelCase")]
 pub struct TerminationMessage {
     pub outcome: Outcome,
-    /// [`ExitCode::reason`].
+    /// [`ExitCode::reason`], or a finer word of [`super::Reason`] for it.
     pub reason: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -41,6 +41,9 @@ pub struct TerminationMessage {
     pub manifest_digest: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<u64>,
+    /// Bytes of the files that the manifest lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_bytes: Option<u64>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
 }
@@ -56,6 +59,7 @@ impl TerminationMessage {
             manifest_uri: None,
             manifest_digest: None,
             step: None,
+            artifact_bytes: None,
             metrics: BTreeMap::new(),
         }
     }

@@ -309,6 +309,9 @@ pub struct StageStatus {
     /// sha256 of the manifest, where the pod told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
+    /// Bytes of the finished stage's files, where the pod told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_bytes: Option<u64>,
     /// Figures of the finished stage, as decimals.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
@@ -345,6 +348,7 @@ impl StageStatus {
             mib: None,
             manifest_uri: None,
             manifest_digest: None,
+            artifact_bytes: None,
             metrics: BTreeMap::new(),
             start_time: None,
             completion_time: None,

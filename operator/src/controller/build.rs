@@ -288,16 +288,17 @@ impl Child<'_> {
         append(&mut pod["volumes"], volumes);
         let mut all_mounts = template.volume_mounts.clone().unwrap_or(Value::Null);
         append(&mut all_mounts, mounts);
+        let image = template.image.clone().unwrap_or(pinned);
         pod["containers"] = json!([{
             "name": pod::CONTAINER,
-            "image": template.image.clone().unwrap_or(pinned),
             "imagePullPolicy": template.image_pull_policy.clone().or_else(|| policy.image_pull_policy.clone()),
             "args": [command, "--config", format!("{}/{file}", pod::CONFIG_DIR)],
-            "env": self.env(),
+            "env": self.env(&image),
             "envFrom": self.env_from(),
             "ports": [{"name": pod::METRICS_PORT_NAME, "containerPort": pod::METRICS_PORT}],
             "resources": resources,
             "volumeMounts": all_mounts,
+            "image": image,
             "terminationMessagePolicy": "FallbackToLogsOnError",
             "securityContext": {
                 "allowPrivilegeEscalation": false,
@@ -317,7 +318,7 @@ impl Child<'_> {
         pod
     }
 
-    fn env(&self) -> Value {
+    fn env(&self, image: &str) -> Value {
         let attempt = match self.work {
             Work::Stage { attempt, .. } | Work::Preflight { attempt } | Work::Probe { attempt, .. } => attempt,
         };
@@ -329,6 +330,10 @@ impl Child<'_> {
             json!({"name": "TMPDIR", "value": pod::WORKDIR}),
             json!({"name": pod::env::LISTEN, "value": format!("0.0.0.0:{}", pod::METRICS_PORT)}),
         ];
+        // Only a pinned image says what will run; a tag's digest is known to the kubelet alone.
+        if let Some((_, digest)) = image.split_once('@') {
+            ours.push(json!({"name": pod::env::IMAGE_DIGEST, "value": digest}));
+        }
         if let Some(hub) = &self.spec.hub {
             if let Some(secret) = &hub.secret_ref {
                 let key = json!({"name": secret.name, "key": pod::env::HF_TOKEN, "optional": true});

@@ -42,7 +42,6 @@ pub fn ended(job: &SeenJob) -> Ended {
                 return Ended::Uncharged { reason: Reason::Disrupted, message };
             }
             let code = terminated.map(|terminated| terminated.exit_code).or_else(|| exit_code(condition));
-            let text = said.map(|said| said.message).filter(|text| !text.is_empty());
             match code {
                 Some(_) if terminated.is_some_and(|terminated| terminated.reason == "OOMKilled") => Ended::Charged {
                     reason: Reason::OOMKilled,
@@ -51,7 +50,7 @@ pub fn ended(job: &SeenJob) -> Ended {
                         .into(),
                     last: false,
                 },
-                Some(code) => by_code(code, text),
+                Some(code) => by_code(code, said),
                 None => Ended::Unknown,
             }
         }
@@ -62,15 +61,16 @@ fn checkpointed(message: String) -> Ended {
     Ended::Uncharged { reason: Reason::Checkpointed, message }
 }
 
-fn by_code(code: i32, text: Option<String>) -> Ended {
+fn by_code(code: i32, said: Option<TerminationMessage>) -> Ended {
+    let (word, text) = said.map(|said| (said.reason, said.message)).unwrap_or_default();
     match ExitCode::from_code(code) {
         Some(ExitCode::Done) => Ended::Unknown,
-        Some(ExitCode::Checkpointed) => checkpointed(text.unwrap_or_default()),
-        Some(exit) => Ended::Charged {
-            reason: exit.into(),
-            message: text.unwrap_or_else(|| Reason::from(exit).meaning().to_string()),
-            last: is_last(exit),
-        },
+        Some(ExitCode::Checkpointed) => checkpointed(text),
+        Some(exit) => {
+            let reason = Reason::of_failure(exit, &word);
+            let message = if text.is_empty() { reason.meaning().to_string() } else { text };
+            Ended::Charged { reason, message, last: is_last(exit) }
+        }
         None => Ended::Charged {
             reason: if code == 137 { Reason::Killed } else { Reason::UnknownExitCode },
             message: format!("the container ended with code {code} and no message; its log may tell more"),

@@ -1,4 +1,7 @@
 //! The loop: caches of our own objects, a controller for each watched scope, one reconcile at a time for a training.
+//!
+//! Holds: a reconcile that does anything holds one of [`Setup::slots`] and ends within [`LONGEST`]; who has all slots
+//! knows that nothing is in progress.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +18,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Client, Resource, ResourceExt};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::{apply, decide, names, observe, report, validate};
@@ -27,6 +30,9 @@ use crate::metrics::Metrics;
 use crate::resource::RawTraining;
 use crate::server::Health;
 
+/// A reconcile that takes longer (an API server that accepts requests and does not answer) is given up and tried again.
+const LONGEST: Duration = Duration::from_secs(120);
+
 /// What every scope shares.
 #[derive(Clone)]
 pub struct Setup {
@@ -35,11 +41,12 @@ pub struct Setup {
     pub metrics: Arc<Metrics>,
     pub fence: Fence,
     pub health: Arc<Health>,
-    pub concurrency: u16,
+    /// One for each reconcile that may be in progress, over all scopes.
+    pub slots: Arc<Semaphore>,
 }
 
-/// Watches one namespace (or all) until `stop` turns true; what was begun is finished.
-pub async fn run(setup: Setup, namespace: Option<String>, mut stop: watch::Receiver<bool>) {
+/// Watches one namespace (or all) for ever.
+pub async fn run(setup: Setup, namespace: Option<String>) {
     let client = &setup.client;
     let (jobs, job_writer) = reflector::store();
     let (pods, pod_writer) = reflector::store();
@@ -75,26 +82,31 @@ pub async fn run(setup: Setup, namespace: Option<String>, mut stop: watch::Recei
         metrics: setup.metrics.clone(),
         fence: setup.fence.clone(),
         recorder: Recorder::new(client.clone(), reporter),
-        slots: Semaphore::new(usize::from(setup.concurrency)),
+        slots: setup.slots.clone(),
         jobs: jobs.clone(),
         pods: pods.clone(),
         config_maps: maps.clone(),
         failures: Failures::default(),
     });
     let health = setup.health.clone();
+    let all = trainings.clone();
     tokio::spawn(async move {
-        let filled = tokio::join!(jobs.wait_until_ready(), pods.wait_until_ready(), maps.wait_until_ready());
-        health.caches_filled.store(filled.0.is_ok() && filled.1.is_ok() && filled.2.is_ok(), Ordering::Relaxed);
+        let filled = tokio::join!(
+            jobs.wait_until_ready(),
+            pods.wait_until_ready(),
+            maps.wait_until_ready(),
+            all.wait_until_ready()
+        );
+        if let (Ok(()), Ok(()), Ok(()), Ok(())) = filled {
+            health.unfilled.fetch_sub(1, Ordering::Relaxed);
+        }
     });
+    // Slots bound what is in progress; the controller's own limit would let waiting for caches use it up.
     Controller::for_stream(training_stream, trainings)
-        .with_config(ControllerConfig::default().concurrency(setup.concurrency))
+        .with_config(ControllerConfig::default())
         .owns_stream(job_stream)
         .watches_stream(pod_stream, |pod: Pod| by_label(&pod))
         .watches_stream(map_stream, |map: PartialObjectMeta<ConfigMap>| by_label(&map))
-        .graceful_shutdown_on(async move {
-            // An error means that the sender is gone, which also ends us.
-            let _ = stop.wait_for(|stop| *stop).await;
-        })
         .run(reconcile, retry, context)
         .for_each(|result| async move {
             if let Err(error) = result {
@@ -159,7 +171,6 @@ async fn reconcile(raw: Arc<RawTraining>, context: Arc<Context>) -> Result<Actio
 }
 
 async fn steps(raw: &RawTraining, context: &Context) -> Result<(Action, bool), Error> {
-    context.fence.check()?;
     for ready in [context.jobs.wait_until_ready().await, context.pods.wait_until_ready().await] {
         ready.map_err(|_| Error::NotLeader)?;
     }
@@ -167,6 +178,11 @@ async fn steps(raw: &RawTraining, context: &Context) -> Result<(Action, bool), E
     let slot = context.slots.acquire().await;
     context.metrics.queue_depth.dec();
     let _slot = slot.map_err(|_| Error::NotLeader)?;
+    context.fence.check()?;
+    tokio::time::timeout(LONGEST, once(raw, context)).await.map_err(|_| Error::Timeout(LONGEST.as_secs()))?
+}
+
+async fn once(raw: &RawTraining, context: &Context) -> Result<(Action, bool), Error> {
     let now = Timestamp::now();
     let training = validate::validate(raw, &context.policy.defaults);
     if training.deleting {

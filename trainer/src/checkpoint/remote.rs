@@ -147,7 +147,7 @@ fn newest_that<T>(
         };
         match attempt() {
             Ok((reference, value)) => return Ok(Some((reference, value, skipped))),
-            Err(Failure { exit: ExitCode::Input, message }) => skipped.push(message),
+            Err(Failure { exit: ExitCode::Input, message, .. }) => skipped.push(message),
             Err(failure) => return Err(failure),
         }
     }

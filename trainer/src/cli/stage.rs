@@ -56,10 +56,15 @@ pub fn run(args: StageArgs) -> Result<()> {
             message.manifest_uri = Some(uri.clone());
             message.manifest_digest = Some(Digest::of(manifest.to_json().as_bytes()));
             message.step = Some(manifest.final_step);
+            message.artifact_bytes = Some(manifest.files.iter().map(|file| file.size).sum());
             message.metrics = manifest.metrics.clone();
             message
         }
-        Err(failure) => TerminationMessage::new(failure.exit, failure.message.clone()),
+        Err(failure) => {
+            let mut message = TerminationMessage::new(failure.exit, failure.message.clone());
+            message.reason = failure.reason.name().to_string();
+            message
+        }
     };
     termination::write(&args.termination_log, &message.to_json());
     result.map(|_| ())

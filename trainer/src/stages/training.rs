@@ -258,7 +258,7 @@ impl<B: LmBackend> Training<B> {
         let norm = gradients.global_norm();
         if !outcome.loss.is_finite() || !norm.is_finite() {
             let what = if outcome.loss.is_finite() { "gradient norm" } else { "loss" };
-            return Err(Failure::internal(format!(
+            return Err(Failure::non_finite(format!(
                 "step {}: the {what} is not finite; the batch was {}. Lower train.learningRate or train.maxGradNorm, or \
                  look at these rows",
                 self.step + 1,

@@ -207,6 +207,7 @@ impl Deciding<'_> {
                 set(&mut stage, StageState::Waiting, Reason::WaitingForInputs, "");
                 stage.charged_attempts = 0;
                 (stage.completion_time, stage.manifest_uri, stage.manifest_digest) = (None, None, None);
+                stage.artifact_bytes = None;
                 stage.metrics.clear();
             }
             stages.push(stage);

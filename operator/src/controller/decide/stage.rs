@@ -253,6 +253,7 @@ impl Deciding<'_> {
         set(stage, StageState::Succeeded, Reason::Completed, "");
         stage.manifest_uri = message.manifest_uri.clone().or_else(|| Some(self.manifest_uri(stage)));
         stage.manifest_digest = message.manifest_digest.as_ref().map(ToString::to_string);
+        stage.artifact_bytes = message.artifact_bytes;
         let metrics = message.metrics.iter().take(MedicalTrainingStatus::MAX_METRICS);
         stage.metrics = metrics.map(|(name, value)| (name.chars().take(40).collect(), decimal(*value))).collect();
         stage.completion_time = Some(Time(self.now));

@@ -486,3 +486,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_longest_status_fits_and_keeps_what_decisions_need() {
+    let mut world = World::new();
+    let data = json!({"train": ["s3://data/x.jsonl"]});
+    let names: Vec<String> = (0..16).map(|i| format!("stagename{i:03}")).collect();
+    world.raw.spec["output"]["uri"] = format!("s3://out/{}", "o".repeat(900)).into();
+    world.raw.spec["stages"] =
+        names.iter().map(|name| json!({"name": name, "kind": "SFT", "dataset": data, "inputs": {}})).collect();
+    world.settle();
+    world.answer();
+    let mut status = world.status();
+    assert_eq!(status.stages.len(), 16);
+    let longest = "ü".repeat(4 * MedicalTrainingStatus::MAX_MESSAGE);
+    let preflight = status.preflight.as_mut().unwrap();
+    preflight.errors = vec!["é".repeat(MedicalTrainingStatus::MAX_MESSAGE); MedicalTrainingStatus::MAX_ERRORS];
+    for stage in &mut status.stages {
+        stage.message = longest.chars().take(MedicalTrainingStatus::MAX_MESSAGE).collect();
+        stage.manifest_uri = Some(format!("s3://out/{}", "o".repeat(900)));
+        stage.manifest_digest = Some("f".repeat(64));
+        stage.metrics =
+            (0..MedicalTrainingStatus::MAX_METRICS).map(|i| (format!("{i:0>40}"), "0.123456".to_string())).collect();
+    }
+    world.raw.status = serde_json::to_value(&status).unwrap();
+    world.settle();
+    let fitted = world.status();
+    let bytes = serde_json::to_string(&fitted).unwrap().len();
+    assert!(bytes <= MedicalTrainingStatus::MAX_BYTES, "{bytes} bytes");
+    for (before, after) in status.stages.iter().zip(&fitted.stages) {
+        assert_eq!((&before.key, before.state, before.attempt), (&after.key, after.state, after.attempt));
+    }
+    assert_eq!(fitted.conditions.len(), condition::ALL.len());
+}
