@@ -10,7 +10,7 @@ use kube::Client;
 use kube::core::PartialObjectMeta;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::Policy;
 use crate::lease::Fence;
@@ -27,6 +27,8 @@ pub struct Context {
     pub jobs: Store<Job>,
     pub pods: Store<Pod>,
     pub config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    /// Turns true when the three stores above have been filled.
+    pub filled: watch::Receiver<bool>,
     pub failures: Failures,
 }
 

@@ -13,12 +13,12 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
-use kube::runtime::controller::{Action, Config as ControllerConfig};
+use kube::runtime::controller::{Action, Config as ControllerConfig, Error as ControllerError};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Client, Resource, ResourceExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use super::{apply, decide, names, observe, report, validate};
@@ -76,6 +76,7 @@ pub async fn run(setup: Setup, namespace: Option<String>) {
             .touched_objects();
 
     let reporter = Reporter { controller: names::MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
+    let (fill, filled) = watch::channel(false);
     let context = Arc::new(Context {
         client: client.clone(),
         policy: setup.policy.clone(),
@@ -86,19 +87,17 @@ pub async fn run(setup: Setup, namespace: Option<String>) {
         jobs: jobs.clone(),
         pods: pods.clone(),
         config_maps: maps.clone(),
+        filled,
         failures: Failures::default(),
     });
     let health = setup.health.clone();
-    let all = trainings.clone();
+    // The only one that waits for these stores: kube's wait_until_ready wakes the last waiter alone (kube 5.0, seen: a
+    // training whose reconcile waited there was never looked at again). All others wait for `filled`.
     tokio::spawn(async move {
-        let filled = tokio::join!(
-            jobs.wait_until_ready(),
-            pods.wait_until_ready(),
-            maps.wait_until_ready(),
-            all.wait_until_ready()
-        );
-        if let (Ok(()), Ok(()), Ok(()), Ok(())) = filled {
+        let stores = tokio::join!(jobs.wait_until_ready(), pods.wait_until_ready(), maps.wait_until_ready());
+        if let (Ok(()), Ok(()), Ok(())) = stores {
             health.unfilled.fetch_sub(1, Ordering::Relaxed);
+            fill.send_replace(true);
         }
     });
     // Slots bound what is in progress; the controller's own limit would let waiting for caches use it up.
@@ -109,8 +108,12 @@ pub async fn run(setup: Setup, namespace: Option<String>) {
         .watches_stream(map_stream, |map: PartialObjectMeta<ConfigMap>| by_label(&map))
         .run(reconcile, retry, context)
         .for_each(|result| async move {
-            if let Err(error) = result {
-                tracing::debug!(%error, "reconcile");
+            match result {
+                // `retry` has said it.
+                Ok(_) | Err(ControllerError::ReconcilerFailed(..)) => {}
+                // A child of a training that is gone.
+                Err(ControllerError::ObjectNotFound(_)) => {}
+                Err(error) => tracing::warn!(%error, "a watch failed and is begun again"),
             }
         })
         .await;
@@ -171,9 +174,7 @@ async fn reconcile(raw: Arc<RawTraining>, context: Arc<Context>) -> Result<Actio
 }
 
 async fn steps(raw: &RawTraining, context: &Context) -> Result<(Action, bool), Error> {
-    for ready in [context.jobs.wait_until_ready().await, context.pods.wait_until_ready().await] {
-        ready.map_err(|_| Error::NotLeader)?;
-    }
+    context.filled.clone().wait_for(|filled| *filled).await.map_err(|_| Error::NotLeader)?;
     context.metrics.queue_depth.inc();
     let slot = context.slots.acquire().await;
     context.metrics.queue_depth.dec();

@@ -20,4 +20,8 @@ bash "$here/up.sh" "$name" >/dev/null
 if [[ -z ${KEEP:-} ]]; then
     trap 'bash "$here/down.sh" "$name"' EXIT
 fi
+archive=$(bash images/build.sh operator)
+bash "$here/load.sh" "$name" "$archive"
+version=$(awk -F '"' '/^version = / { print $2; exit }' Cargo.toml)
+export MEDTRAIN_E2E_OPERATOR_IMAGE=docker.io/medtrain/operator:$version
 bash "$here/enter.sh" "$name" "${tests[@]}"

@@ -202,6 +202,50 @@ class Install(unittest.TestCase):
         run_helm("install", "medtrain", CHART, *operator_image(), "--wait", "--timeout=3m")
         run_helm("test", "medtrain", "--timeout=3m")
 
+    @unittest.skipUnless(operator_image(), "MEDTRAIN_E2E_OPERATOR_IMAGE names no image of the operator")
+    def test_helm_test_names_a_right_that_is_missing(self):
+        run_helm("install", "medtrain", CHART, *operator_image(), "--wait", "--timeout=3m")
+        role = get("clusterrole", "medtrain")
+        role["rules"] = [rule for rule in role["rules"] if rule["resources"] != ["jobs"]]
+        kubectl("replace", "-f", "-", stdin=json.dumps(role))
+        check = ("test", "medtrain", "--namespace", SYSTEM, "--logs", "--timeout=3m")
+        self.assertNotEqual((done := helm(*check)).returncode, 0, done.stdout)
+        pods = ("--selector=batch.kubernetes.io/job-name=medtrain-check", "--namespace", SYSTEM)
+        said = kubectl("logs", *pods, "--tail=-1").stdout
+        self.assertIn("PROBLEM: may not create jobs.batch", said)
+
+    @unittest.skipUnless(operator_image(), "MEDTRAIN_E2E_OPERATOR_IMAGE names no image of the operator")
+    def test_with_named_namespaces_it_acts_there_and_nowhere_else_and_needs_no_right_beyond(self):
+        only = ("--set", "watchNamespaces={team-a,team-b},rbac.nodes=false")
+        run_helm("install", "medtrain", CHART, *operator_image(), *only, "--wait", "--timeout=3m")
+        run_helm("test", "medtrain", "--timeout=3m")
+        established(CRD)
+        # An input that no stage has: the resolver says so, and nothing needs to run for it.
+        wrong = {
+            "apiVersion": "medtrain.io/v1alpha1",
+            "kind": "MedicalTraining",
+            "metadata": {"name": "wrong"},
+            "spec": {
+                "model": {"uri": "s3://models/base"},
+                "output": {"uri": "s3://models/out"},
+                "stages": [
+                    {"name": "rm", "kind": "RM", "dataset": {"train": ["s3://data/rm.jsonl"]}},
+                    {
+                        "name": "sft",
+                        "kind": "SFT",
+                        "dataset": {"train": ["s3://data/sft.jsonl"]},
+                        "inputs": {"policy": {"from": "rm"}},
+                    },
+                ],
+            },
+        }
+        for namespace in ("team-a", "team-b", "training"):
+            kubectl("create", "--namespace", namespace, "-f", "-", stdin=json.dumps(wrong))
+        for namespace in ("team-a", "team-b"):
+            wait = ("wait", "mtrain/wrong", "--namespace", namespace, "--for=condition=Accepted=False", "--timeout=60s")
+            kubectl(*wait)
+        self.assertNotIn("status", get("mtrain", "wrong", "--namespace", "training"))
+
 
 if __name__ == "__main__":
     unittest.main()
