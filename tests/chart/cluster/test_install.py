@@ -79,6 +79,8 @@ class Install(unittest.TestCase):
         for release in ("medtrain", "other"):
             helm("uninstall", release, "--namespace", SYSTEM, "--wait")
         kubectl("delete", "crd", CRD, "--ignore-not-found", "--timeout=60s")
+        # Its rights went before the operator, so it could not give it back: the next one would wait until it runs out.
+        kubectl("delete", "lease", "--all", "--namespace", SYSTEM)
 
     def create_training(self):
         """A suspended one, so that nothing runs; returns its UID."""
