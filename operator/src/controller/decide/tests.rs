@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use medtrain_crds::contract::{ExitCode, PlanRef, PreflightMessage, StageForecast, TerminationMessage};
+use medtrain_crds::contract::{
+    ExitCode, Phase, PlanRef, PreflightMessage, Progress, StageForecast, TerminationMessage,
+};
 use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, condition};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -518,4 +520,37 @@ fn the_longest_status_fits_and_keeps_what_decisions_need() {
         assert_eq!((&before.key, before.state, before.attempt), (&after.key, after.state, after.attempt));
     }
     assert_eq!(fitted.conditions.len(), condition::ALL.len());
+}
+
+/// The live pod of a stage says so at its next scrape.
+fn says(world: &mut World, stage: &str, phase: Phase, step: u64) {
+    world.live(Some(stage)).pods[0].progress = Some(Progress { phase, step, total: 10, ..Progress::new(stage) });
+}
+
+#[test]
+fn a_stage_that_does_not_move_is_stopped_and_charged() {
+    let mut world = World::running();
+    says(&mut world, "sft", Phase::Training, 5);
+    world.settle();
+    let limit = world.policy.stall_after(Phase::Training);
+    world.wait(limit - 1);
+    assert_eq!(world.stage("sft").state, StageState::Running);
+    world.wait(2);
+    let stage = world.stage("sft");
+    assert_eq!((stage.state, stage.reason.as_str(), stage.charged_attempts), (StageState::Retrying, "Stalled", 1));
+}
+
+#[test]
+fn every_movement_of_phase_or_step_begins_the_limit_anew_and_silence_is_no_stall() {
+    let mut world = World::running();
+    let limit = world.policy.stall_after(Phase::Training);
+    for (phase, step) in [(Phase::Training, 5), (Phase::Training, 6), (Phase::Evaluating, 6), (Phase::Training, 6)] {
+        says(&mut world, "sft", phase, step);
+        world.settle();
+        world.wait(limit - 60);
+        assert_eq!(world.stage("sft").state, StageState::Running, "{phase:?} {step}");
+    }
+    world.live(Some("sft")).pods[0].progress = None;
+    world.wait(100 * limit);
+    assert_eq!(world.stage("sft").state, StageState::Running);
 }
