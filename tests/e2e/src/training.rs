@@ -11,6 +11,8 @@ use crate::{Environment, store::Store};
 pub const STORE_SECRET: &str = "store";
 /// Steps of each stage but PPO, which makes two rollouts.
 pub const STEPS: u64 = 24;
+/// Steps of a stage that a test disturbs.
+pub const LONG: u64 = 1000;
 
 const COMPLAINTS: [&str; 8] =
     ["cough", "headache", "rash", "back pain", "fever", "sore throat", "heartburn", "dizziness"];
@@ -101,6 +103,24 @@ pub fn tiny(env: &Environment, store: &Store, name: &str, output: &str) -> Value
             ]
         }
     })
+}
+
+/// The same with only these stages, which run in sequence.
+pub fn of_stages(env: &Environment, store: &Store, name: &str, output: &str, stages: &[&str]) -> Value {
+    let mut training = tiny(env, store, name, output);
+    if let Some(all) = training["spec"]["stages"].as_array_mut() {
+        all.retain(|stage| stages.iter().any(|name| stage["name"] == *name));
+    }
+    training
+}
+
+/// One PT stage that is long enough to be disturbed.
+pub fn long(env: &Environment, store: &Store, name: &str, output: &str) -> Value {
+    let mut training = of_stages(env, store, name, output, &["pt"]);
+    let train = &mut training["spec"]["stages"][0]["train"];
+    train["maxSteps"] = LONG.into();
+    train["saveSteps"] = (LONG / 50).into();
+    training
 }
 
 /// Runs the training on this machine by `medtrain run`, with the store's credentials in the environment.
