@@ -57,6 +57,13 @@ pub async fn upload(store: &Store) -> Result<()> {
     store.put("data/ppo.jsonl", lines(&prompt)).await
 }
 
+/// `spec.storage` for the scenario's store.
+pub fn storage(env: &Environment) -> Value {
+    json!([{
+        "uriPrefix": "s3://", "secretRef": {"name": STORE_SECRET}, "endpoint": env.endpoint, "region": env.region
+    }])
+}
+
 /// A MedicalTraining of the four stages; its output is `output` in the scenario's part of the store.
 pub fn tiny(env: &Environment, store: &Store, name: &str, output: &str) -> Value {
     let train = |more: Value| {
@@ -83,10 +90,7 @@ pub fn tiny(env: &Environment, store: &Store, name: &str, output: &str) -> Value
             },
             "seed": 7,
             "output": {"uri": store.uri(output)},
-            "storage": [{
-                "uriPrefix": "s3://", "secretRef": {"name": STORE_SECRET},
-                "endpoint": env.endpoint, "region": env.region
-            }],
+            "storage": storage(env),
             "lora": {"rank": 4, "alpha": "8", "dropout": "0.1", "targetModules": ["all-linear"]},
             "stages": [
                 {"name": "pt", "kind": "PT", "dataset": data("pt.txt"), "train": train(json!({
