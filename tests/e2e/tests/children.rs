@@ -6,7 +6,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Pod},
 };
 use kube::api::DeleteParams;
-use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, condition};
+use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus, condition};
 use medtrain_e2e::{
     Scenario,
     operated::{checkpoint, costs, has_a_checkpoint},
@@ -63,7 +63,7 @@ async fn children_deleted_or_edited_by_hand_cost_no_attempt_of_the_budget_and_no
     let [pod] = scenario.live_stage_pods().await?.try_into().map_err(|pods| anyhow::anyhow!("{pods:?}"))?;
     let name = pod.metadata.name.unwrap_or_default();
     scenario.api::<Pod>().delete(&name, &DeleteParams::default()).await?;
-    let replaced = |stage: &_| costs(stage).2 == 1 && stage.state == StageState::Running;
+    let replaced = |stage: &StageStatus| costs(stage).2 == 1 && stage.state == StageState::Running;
     let before = scenario.status("hand").await?;
     let stage = scenario.stage_until("hand", "pt", "another pod", replaced).await?;
     ensure!((stage.attempt, costs(&stage)) == (1, (0, 0, 1)), "{stage:?}");
@@ -72,7 +72,7 @@ async fn children_deleted_or_edited_by_hand_cost_no_attempt_of_the_budget_and_no
     let old = before.stage("pt").and_then(checkpoint);
     scenario.stage_until("hand", "pt", "a checkpoint of the other pod", |stage| checkpoint(stage) > old).await?;
     scenario.api::<Job>().delete("hand-pt-1", &DeleteParams::background()).await?;
-    let next = |stage: &_| stage.attempt == 2 && stage.state == StageState::Running;
+    let next = |stage: &StageStatus| stage.attempt == 2 && stage.state == StageState::Running;
     scenario.stage_until("hand", "pt", "another attempt", next).await?;
     let small = scenario.jobs_of("preflight").await?;
     ensure!(small.iter().any(|name| name == "hand-pt-1-probe1"), "the store was not asked: {small:?}");
@@ -158,7 +158,7 @@ async fn a_complete_job_whose_pod_is_gone_is_looked_up_in_the_store() -> Result<
     scenario.wait::<Job>("unseen-pt-1", "Complete").await?;
     scenario.api::<Pod>().delete(&name, &DeleteParams::default()).await?;
 
-    let done = |stage: &_| stage.state.is_done();
+    let done = |stage: &StageStatus| stage.state.is_done();
     let stage = scenario.stage_until("unseen", "pt", "the end", done).await?;
     ensure!(stage.message == "its manifest was found in the store", "the pod was seen: {stage:?}");
     ensure!((stage.attempt, costs(&stage)) == (1, (0, 1, 0)), "{stage:?}");

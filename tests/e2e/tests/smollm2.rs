@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use medtrain_crds::{contract::Digest, training::status::StageState};
+use medtrain_crds::{contract::Digest, training::status::{StageState, StageStatus}};
 use medtrain_e2e::{Scenario, environment, training};
 use serde_json::{Value, json};
 
@@ -99,7 +99,7 @@ async fn the_demo_in_pods_chains_by_digest_and_writes_the_adapters_of_a_run_on_t
     scenario.apply(&demo).await?;
     let mut told = BTreeMap::new();
     for name in ["pt", "sft", "rm", "ppo"] {
-        let over = |stage: &_| stage.state.is_terminal();
+        let over = |stage: &StageStatus| stage.state.is_terminal();
         let stage = scenario.stage_until("demo", name, "the end", over).await?;
         ensure!(stage.state == StageState::Succeeded, "{stage:?}");
         told.insert(name, stage);
