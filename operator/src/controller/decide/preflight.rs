@@ -200,7 +200,8 @@ impl Deciding<'_> {
             };
             stage.key = forecast.key.clone();
             stage.steps = Some(forecast.steps);
-            stage.mib = forecast.mib;
+            // Nothing is estimated for a stage that is done.
+            stage.mib = forecast.mib.or(stage.mib);
             if forecast.done && !stage.state.is_done() && !is_open(&stage) {
                 set(&mut stage, StageState::Cached, Reason::CacheHit, "a finished stage with the same key was found");
                 stage.manifest_uri = Some(self.manifest_uri(&stage));
