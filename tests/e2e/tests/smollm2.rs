@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use medtrain_crds::{contract::Digest, training::status::{StageState, StageStatus}};
+use medtrain_crds::{
+    contract::Digest,
+    training::status::{StageState, StageStatus},
+};
 use medtrain_e2e::{Scenario, environment, training};
 use serde_json::{Value, json};
 
