@@ -33,6 +33,8 @@ if [[ -n ${KUBECONFIG:-} ]]; then
     say "Tests of the host (module host) are skipped: the cluster of $KUBECONFIG is not ours"
     build_medtrain
     export MEDTRAIN_E2E_MEDTRAIN=$medtrain MEDTRAIN_E2E_TRAINER_IMAGE=${TRAINER_IMAGE:?names the trainer image for a cluster that is not ours}
+    MEDTRAIN_SMOLLM2=${MEDTRAIN_SMOLLM2:-$(bash tests/tools/model.sh "$medtrain")}
+    export MEDTRAIN_SMOLLM2
     build_tests
     arguments+=(--skip host::)
     run_tests env
@@ -66,12 +68,16 @@ version=$(awk -F '"' '/^version = / { print $2; exit }' Cargo.toml)
 export KUBECONFIG=$kubeconfig MEDTRAIN_E2E_STATE=$state MEDTRAIN_E2E_TRAINER_IMAGE=docker.io/medtrain/trainer:$version
 
 if [[ -d charts/medtrain && -f operator/Cargo.toml ]]; then
-    # As its README says: no values. From this release on, MedicalTrainings are reconciled.
+    # Like a user's but for shorter times, so that tests of lost nodes, deadlines, progress and retries take seconds.
+    # From this release on, MedicalTrainings are reconciled.
     step "Installing the operator" bash "$here/enter.sh" "$name" helm upgrade --install medtrain charts/medtrain \
-        --namespace medtrain-system --create-namespace --wait --timeout 3m >/dev/null
+        --namespace medtrain-system --create-namespace --wait --timeout 3m \
+        --set operator.lostNodeAfterSeconds=15 --set operator.progressIntervalSeconds=2 --set operator.pendingDeadlineSeconds=60 --set 'operator.extraArgs={--backoff-seconds=2,--max-disruptions=3}' >/dev/null
 else
     say "No operator on this cluster: the workspace has no charts/medtrain or no operator/"
 fi
 
+MEDTRAIN_SMOLLM2=${MEDTRAIN_SMOLLM2:-$(bash tests/tools/model.sh "$MEDTRAIN_E2E_MEDTRAIN")}
+export MEDTRAIN_SMOLLM2
 build_tests
 run_tests "${inside[@]}"

@@ -18,6 +18,9 @@ use super::seen::Observed;
 use super::validate::Training;
 use crate::config::Policy;
 
+/// Seconds between looks at a name that something else has.
+const TAKEN_PAUSE: i64 = 10;
+
 /// What is to be done, in this order: actions, status, events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
@@ -125,6 +128,22 @@ impl Deciding<'_> {
         if !self.actions.contains(&action) {
             self.actions.push(action);
         }
+    }
+
+    /// Why a Job of this name and its ConfigMap can't be made: something else has the name. Looks again, because
+    /// objects of others are not watched.
+    fn taken(&mut self, name: &str) -> Option<(Reason, String)> {
+        let job = self.seen.job(name).filter(|job| !job.ours).map(|job| ("Job", job.leftover || job.deleting));
+        let maps = &self.seen.foreign_config_maps;
+        let map = maps.iter().find(|map| map.name == name).map(|map| ("ConfigMap", map.leaves));
+        let (kind, leaves) = job.or(map)?;
+        self.look_again(TAKEN_PAUSE);
+        Some(if leaves {
+            (Reason::Created, format!("waits until the {kind} {name} of before is gone"))
+        } else {
+            let message = format!("a {kind} {name} exists that is not this training's: delete it to let this go on");
+            (Reason::NameConflict, message)
+        })
     }
 
     /// Live Jobs of ours that no stage of the status runs: of earlier attempts, of removed stages.

@@ -10,16 +10,18 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use medtrain_crds::contract::{Progress, pod};
+use medtrain_crds::training::KIND;
 use medtrain_crds::training::status::{PreflightState, StageState};
 
 use super::decide::{Work, is_open};
 use super::names;
-use super::seen::{JobEnd, Observed, SeenJob, SeenPod, Terminated};
+use super::seen::{ForeignConfigMap, JobEnd, Observed, SeenJob, SeenPod, Terminated};
 use super::validate::Training;
 use crate::context::Context;
 use crate::error::Error;
@@ -37,9 +39,10 @@ pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> 
         .map(|job| job.as_ref().clone())
         .collect();
     let api: Api<Job> = Api::namespaced(context.client.clone(), &training.namespace);
-    for name in expected(training) {
-        if !jobs.iter().any(|job| job.name_any() == name)
-            && let Some(job) = api.get_opt(&name).await.map_err(Error::api("reading a Job"))?
+    let expected = expected(training);
+    for name in &expected {
+        if !jobs.iter().any(|job| job.name_any() == *name)
+            && let Some(job) = api.get_opt(name).await.map_err(Error::api("reading a Job"))?
         {
             jobs.push(job);
         }
@@ -51,6 +54,10 @@ pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> 
         .filter(|pod| pod.namespace().as_deref() == Some(&training.namespace) && ours(pod.labels()))
         .collect();
     let mut observed = Observed::default();
+    observed.config_maps = config_maps(&jobs, training, context);
+    for name in expected.iter().filter(|name| !observed.config_maps.contains(name)) {
+        observed.foreign_config_maps.extend(foreign_config_map(name, training, context).await?);
+    }
     for job in &jobs {
         let uid = job.uid().unwrap_or_default();
         let mut own = Vec::new();
@@ -72,12 +79,51 @@ pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> 
         }
         observed.jobs.push(seen);
     }
-    observed.config_maps = jobs
-        .iter()
-        .map(ResourceExt::name_any)
-        .filter(|name| context.config_maps.get(&ObjectRef::new(name).within(&training.namespace)).is_some())
-        .collect();
     Ok(observed)
+}
+
+/// Of these Jobs, by name.
+fn config_maps(jobs: &[Job], training: &Training, context: &Context) -> Vec<String> {
+    let ours = |name: &String| {
+        let found = context.config_maps.get(&ObjectRef::new(name).within(&training.namespace));
+        found.is_some_and(|map| owner(&map.metadata, training) == Owner::This)
+    };
+    jobs.iter().map(ResourceExt::name_any).filter(ours).collect()
+}
+
+/// A ConfigMap that no cache of ours holds may be there without our labels.
+async fn foreign_config_map(
+    name: &str,
+    training: &Training,
+    context: &Context,
+) -> Result<Option<ForeignConfigMap>, Error> {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &training.namespace);
+    let found = api.get_metadata_opt(name).await.map_err(Error::api("reading a ConfigMap"))?;
+    Ok(found.and_then(|map| match owner(&map.metadata, training) {
+        Owner::This => None,
+        other => Some(ForeignConfigMap {
+            name: name.to_string(),
+            leaves: other == Owner::Former || map.metadata.deletion_timestamp.is_some(),
+        }),
+    }))
+}
+
+/// Whose a Job or ConfigMap is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    This,
+    /// A training of this name that was there before.
+    Former,
+    Other,
+}
+
+fn owner(meta: &ObjectMeta, training: &Training) -> Owner {
+    let owners = meta.owner_references.as_deref().unwrap_or_default();
+    match owners.iter().find(|owner| owner.controller == Some(true)) {
+        Some(owner) if owner.uid == training.uid => Owner::This,
+        Some(owner) if owner.kind == KIND && owner.name == training.name => Owner::Former,
+        _ => Owner::Other,
+    }
 }
 
 /// Jobs that status speaks of.
@@ -132,7 +178,8 @@ fn seen_job(job: &Job, training: &Training, pods: Vec<SeenPod>) -> SeenJob {
     SeenJob {
         name: job.name_any(),
         uid: job.uid().unwrap_or_default(),
-        ours: job.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == training.uid),
+        ours: owner(&job.metadata, training) == Owner::This,
+        leftover: owner(&job.metadata, training) == Owner::Former,
         stage: labels.get(names::STAGE).cloned(),
         attempt: labels.get(names::ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(0),
         key: job.annotations().get(names::KEY).cloned().unwrap_or_default(),

@@ -12,6 +12,16 @@ pub struct Observed {
     pub jobs: Vec<SeenJob>,
     /// Names of our ConfigMaps that exist.
     pub config_maps: Vec<String>,
+    /// ConfigMaps of others under names that open work needs.
+    pub foreign_config_maps: Vec<ForeignConfigMap>,
+}
+
+/// A ConfigMap under one of our names that is not this training's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignConfigMap {
+    pub name: String,
+    /// It goes by itself: deleted, or of a deleted training of the same name.
+    pub leaves: bool,
 }
 
 impl Observed {
@@ -27,6 +37,8 @@ pub struct SeenJob {
     pub uid: String,
     /// Controlled by this very training (by UID).
     pub ours: bool,
+    /// Controlled by a deleted training of the same name: garbage collection takes it.
+    pub leftover: bool,
     /// Of a stage's attempt; none: preflight or probe.
     pub stage: Option<String>,
     pub attempt: u32,

@@ -35,6 +35,8 @@ impl Environment {
     }
 }
 
-pub(crate) fn variable(name: &str) -> Result<String> {
+/// # Errors
+/// It is not set.
+pub fn variable(name: &str) -> Result<String> {
     std::env::var(name).with_context(|| format!("{name} is not set: start these tests by `make e2e`"))
 }

@@ -1,4 +1,4 @@
-//! What a person needs to see when a scenario fails: Jobs, pods, events and logs of its namespace.
+//! What a person needs to see when a scenario fails: trainings, Jobs, pods, events and logs of its namespace.
 
 use std::fmt::Write;
 
@@ -10,6 +10,7 @@ use kube::{
     Api, Client,
     api::{ListParams, LogParams},
 };
+use medtrain_crds::k8s::MedicalTraining;
 
 /// Lines of each pod's log.
 const LOG_LINES: i64 = 20;
@@ -18,6 +19,15 @@ const LOG_LINES: i64 = 20;
 pub async fn describe(client: &Client, namespace: &str) -> String {
     let mut text = format!("namespace {namespace}:\n");
     let all = ListParams::default();
+    match Api::<MedicalTraining>::namespaced(client.clone(), namespace).list(&all).await {
+        Ok(trainings) => {
+            for training in trainings {
+                let status = serde_json::to_string(&training.status).unwrap_or_default();
+                let _ = writeln!(text, "training {}: {status}", training.metadata.name.unwrap_or_default());
+            }
+        }
+        Err(error) => drop(writeln!(text, "trainings: {error}")),
+    }
     match Api::<Job>::namespaced(client.clone(), namespace).list(&all).await {
         Ok(jobs) => {
             for job in jobs {

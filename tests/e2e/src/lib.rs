@@ -7,6 +7,8 @@ pub mod environment;
 pub mod failure;
 pub mod host;
 pub mod jobs;
+pub mod operated;
+pub mod outcome;
 pub mod scenario;
 pub mod store;
 pub mod training;

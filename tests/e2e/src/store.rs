@@ -3,10 +3,14 @@
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, aws::AmazonS3, aws::AmazonS3Builder, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, aws::AmazonS3, aws::AmazonS3Builder, buffered::BufWriter, path::Path};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 use crate::Environment;
+
+/// Bytes read at once.
+const PART: usize = 1 << 20;
 
 /// Files below `s3://<bucket>/<prefix>/`.
 #[derive(Clone, Debug)]
@@ -45,6 +49,20 @@ impl Store {
     pub async fn put(&self, path: &str, content: impl Into<Bytes>) -> Result<()> {
         self.inner.put(&self.at(path), content.into().into()).await.with_context(|| self.uri(path))?;
         Ok(())
+    }
+
+    /// Puts a file of this machine there, part by part.
+    ///
+    /// # Errors
+    /// As [`Self::put`]; the file can't be read.
+    pub async fn upload(&self, path: &str, file: &std::path::Path) -> Result<()> {
+        let name = || file.display().to_string();
+        let mut file = tokio::fs::File::open(file).await.with_context(name)?;
+        let mut writer = BufWriter::new(self.inner.clone(), self.at(path));
+        tokio::io::copy_buf(&mut tokio::io::BufReader::with_capacity(PART, &mut file), &mut writer)
+            .await
+            .with_context(|| format!("{} to {}", name(), self.uri(path)))?;
+        writer.shutdown().await.with_context(|| self.uri(path))
     }
 
     /// # Errors

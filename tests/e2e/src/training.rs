@@ -11,6 +11,8 @@ use crate::{Environment, store::Store};
 pub const STORE_SECRET: &str = "store";
 /// Steps of each stage but PPO, which makes two rollouts.
 pub const STEPS: u64 = 24;
+/// Steps of a stage that a test disturbs.
+pub const LONG: u64 = 1000;
 
 const COMPLAINTS: [&str; 8] =
     ["cough", "headache", "rash", "back pain", "fever", "sore throat", "heartburn", "dizziness"];
@@ -55,6 +57,13 @@ pub async fn upload(store: &Store) -> Result<()> {
     store.put("data/ppo.jsonl", lines(&prompt)).await
 }
 
+/// `spec.storage` for the scenario's store.
+pub fn storage(env: &Environment) -> Value {
+    json!([{
+        "uriPrefix": "s3://", "secretRef": {"name": STORE_SECRET}, "endpoint": env.endpoint, "region": env.region
+    }])
+}
+
 /// A MedicalTraining of the four stages; its output is `output` in the scenario's part of the store.
 pub fn tiny(env: &Environment, store: &Store, name: &str, output: &str) -> Value {
     let train = |more: Value| {
@@ -81,10 +90,7 @@ pub fn tiny(env: &Environment, store: &Store, name: &str, output: &str) -> Value
             },
             "seed": 7,
             "output": {"uri": store.uri(output)},
-            "storage": [{
-                "uriPrefix": "s3://", "secretRef": {"name": STORE_SECRET},
-                "endpoint": env.endpoint, "region": env.region
-            }],
+            "storage": storage(env),
             "lora": {"rank": 4, "alpha": "8", "dropout": "0.1", "targetModules": ["all-linear"]},
             "stages": [
                 {"name": "pt", "kind": "PT", "dataset": data("pt.txt"), "train": train(json!({
@@ -101,6 +107,24 @@ pub fn tiny(env: &Environment, store: &Store, name: &str, output: &str) -> Value
             ]
         }
     })
+}
+
+/// The same with only these stages, which run in sequence.
+pub fn of_stages(env: &Environment, store: &Store, name: &str, output: &str, stages: &[&str]) -> Value {
+    let mut training = tiny(env, store, name, output);
+    if let Some(all) = training["spec"]["stages"].as_array_mut() {
+        all.retain(|stage| stages.iter().any(|name| stage["name"] == *name));
+    }
+    training
+}
+
+/// One PT stage that is long enough to be disturbed.
+pub fn long(env: &Environment, store: &Store, name: &str, output: &str) -> Value {
+    let mut training = of_stages(env, store, name, output, &["pt"]);
+    let train = &mut training["spec"]["stages"][0]["train"];
+    train["maxSteps"] = LONG.into();
+    train["saveSteps"] = (LONG / 50).into();
+    training
 }
 
 /// Runs the training on this machine by `medtrain run`, with the store's credentials in the environment.

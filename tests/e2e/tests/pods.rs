@@ -6,73 +6,23 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, api::EvictParams};
 use medtrain_crds::contract::PlanRef;
-use medtrain_e2e::{Scenario, training};
+use medtrain_e2e::{Scenario, outcome, training};
 use serde_json::Value;
 
 const STAGES: [&str; 4] = ["pt", "sft", "rm", "ppo"];
-/// Where the pods write and where the run on this machine does, in the scenario's part of the store.
+/// Where the pods write, in the scenario's part of the store.
 const PODS: &str = "pods";
-const HERE: &str = "here";
-/// Steps of a stage that a test disturbs.
-const LONG: u64 = 1000;
-
-/// What must not depend on where a stage ran or how often it was interrupted.
-#[derive(Debug, PartialEq)]
-struct Outcome {
-    key: Value,
-    adapter: Vec<u8>,
-    adapter_config: String,
-}
-
-async fn outcome(scenario: &Scenario, output: &str, stage: &str) -> Result<Outcome> {
-    let files = scenario.store.list(&format!("{output}/stages")).await?;
-    let own = || files.iter().filter(|path| path.starts_with(&format!("{output}/stages/{stage}-")));
-    let one = |end: &str| {
-        let found = own().find(|path| path.ends_with(end) && !path.contains("/checkpoints/"));
-        found.with_context(|| format!("{output}: stage {stage} left no {end}"))
-    };
-    Ok(Outcome {
-        key: scenario.store.json(one("/manifest.json")?).await?["key"].clone(),
-        adapter: scenario.store.get(one("/adapter/adapter_model.safetensors")?).await?.to_vec(),
-        adapter_config: String::from_utf8(scenario.store.get(one("/adapter/adapter_config.json")?).await?.to_vec())?,
-    })
-}
 
 /// The tiny training, with these of its stages. A stage alone is long enough to be disturbed.
 fn tiny(scenario: &Scenario, output: &str, stages: &[&str]) -> Value {
-    let mut training = training::tiny(&scenario.env, &scenario.store, "tiny", output);
-    if let Some(all) = training["spec"]["stages"].as_array_mut() {
-        all.retain(|stage| stages.iter().any(|name| stage["name"] == *name));
-        if let [alone] = all.as_mut_slice() {
-            alone["train"]["maxSteps"] = LONG.into();
-            alone["train"]["saveSteps"] = (LONG / 50).into();
-        }
+    match stages {
+        ["pt"] => training::long(&scenario.env, &scenario.store, "tiny", output),
+        stages => training::of_stages(&scenario.env, &scenario.store, "tiny", output, stages),
     }
-    training
 }
 
-/// Compares what pods wrote with what a run on this machine writes.
 async fn assert_same_as_here(scenario: &Scenario, stages: &[&str]) -> Result<()> {
-    let here = tiny(scenario, HERE, stages);
-    training::run_here(&scenario.env, &here).await?;
-    for stage in stages {
-        let [pods, here] = [outcome(scenario, PODS, stage).await?, outcome(scenario, HERE, stage).await?];
-        ensure!(pods.key == here.key, "{stage}: key {} in pods, {} here", pods.key, here.key);
-        ensure!(pods.adapter == here.adapter, "{stage}: pods wrote other weights");
-        ensure!(
-            without_run(&pods.adapter_config) == without_run(&here.adapter_config),
-            "{stage}: adapter_config.json\n{}\nin pods, here\n{}",
-            pods.adapter_config,
-            here.adapter_config
-        );
-    }
-    Ok(())
-}
-
-/// The base's path holds the run that wrote it (`attempt-1-<run8>`).
-fn without_run(config: &str) -> String {
-    let part = |part: &str| if part.starts_with("attempt-") { "attempt".to_owned() } else { part.to_owned() };
-    config.split('/').map(part).collect::<Vec<_>>().join("/")
+    outcome::assert_same_as_here(scenario, &tiny(scenario, PODS, stages), PODS).await
 }
 
 async fn plan(scenario: &Scenario, stages: &[&str]) -> Result<PlanRef> {

@@ -55,11 +55,7 @@ impl Deciding<'_> {
             false => verdict(false, Reason::NotSuspended, ""),
         };
         let degraded = match self.trouble() {
-            Some(stage) if !over => Verdict {
-                status: "True",
-                reason: stage.reason.clone(),
-                message: format!("{}: {}", stage.name, stage.message),
-            },
+            Some((reason, message)) if !over => Verdict { status: "True", reason, message },
             _ => verdict(false, Reason::AsExpected, ""),
         };
         let complete = match done {
@@ -124,16 +120,25 @@ impl Deciding<'_> {
         self.status.stages.iter().any(|stage| !stage.state.is_terminal() && !blocked.contains(&stage.name.as_str()))
     }
 
-    /// A stage that does not go as it should.
-    fn trouble(&self) -> Option<&StageStatus> {
+    /// Reason and message of what does not go as it should: a stage, else preflight.
+    fn trouble(&self) -> Option<(String, String)> {
         let fine =
             [Reason::Created, Reason::PodStarting, Reason::Running, Reason::JobSuspended, Reason::WaitingForInputs]
                 .map(Reason::name);
-        self.status.stages.iter().find(|stage| match stage.state {
+        let stage = self.status.stages.iter().find(|stage| match stage.state {
             StageState::Retrying | StageState::Failed => true,
             StageState::Starting | StageState::Running => !fine.contains(&stage.reason.as_str()),
             _ => false,
-        })
+        });
+        let preflight = self.status.preflight.as_ref().filter(|preflight| match preflight.state {
+            PreflightState::Retrying => true,
+            PreflightState::Running => !fine.contains(&preflight.reason.as_str()),
+            _ => false,
+        });
+        let of = |name: &str, reason: &String, message: &str| (reason.clone(), format!("{name}: {message}"));
+        stage
+            .map(|stage| of(&stage.name, &stage.reason, &stage.message))
+            .or(preflight.map(|preflight| of("preflight", &preflight.reason, &preflight.message)))
     }
 
     fn set_condition(&mut self, kind: &str, verdict: Verdict) {

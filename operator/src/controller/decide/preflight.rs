@@ -78,7 +78,7 @@ impl Deciding<'_> {
     fn watch_preflight(&mut self, preflight: &mut PreflightStatus) {
         let work = Work::Preflight { attempt: preflight.attempt };
         let name = work.name(self.training);
-        let Some(job) = self.seen.job(&name) else {
+        let Some(job) = self.seen.job(&name).filter(|job| job.ours) else {
             if preflight.job_uid.take().is_some() {
                 let stopped = preflight.stopping.take();
                 match stopped {
@@ -86,16 +86,19 @@ impl Deciding<'_> {
                     None => self.retry_preflight(preflight, Reason::JobLost, "its Job was deleted"),
                 }
             } else if !self.training.suspend {
-                self.actions.push(Action::Create(work));
-                self.look_again(5);
+                let (reason, message) = match self.taken(&name) {
+                    Some(taken) => taken,
+                    None => {
+                        self.actions.push(Action::Create(work));
+                        self.look_again(5);
+                        (Reason::Created, String::new())
+                    }
+                };
+                preflight.reason = reason.name().to_string();
+                preflight.message = message;
             }
             return;
         };
-        if !job.ours {
-            preflight.reason = Reason::NameConflict.name().to_string();
-            preflight.message = format!("a Job {name} exists that is not this training's: delete or rename it");
-            return self.look_again(60);
-        }
         match &preflight.job_uid {
             None => preflight.job_uid = Some(job.uid.clone()),
             Some(uid) if *uid != job.uid => {
@@ -197,7 +200,8 @@ impl Deciding<'_> {
             };
             stage.key = forecast.key.clone();
             stage.steps = Some(forecast.steps);
-            stage.mib = forecast.mib;
+            // Nothing is estimated for a stage that is done.
+            stage.mib = forecast.mib.or(stage.mib);
             if forecast.done && !stage.state.is_done() && !is_open(&stage) {
                 set(&mut stage, StageState::Cached, Reason::CacheHit, "a finished stage with the same key was found");
                 stage.manifest_uri = Some(self.manifest_uri(&stage));

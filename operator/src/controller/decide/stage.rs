@@ -30,22 +30,24 @@ impl Deciding<'_> {
         let job = self.seen.job(&name);
         let Some(uid) = stage.job_uid.clone() else {
             return match job {
-                Some(job) if !job.ours => {
-                    let message = format!("a Job {name} exists that is not this training's: delete or rename it");
-                    set(stage, StageState::Starting, Reason::NameConflict, message);
-                    self.look_again(60);
-                }
-                Some(job) => {
+                Some(job) if job.ours => {
                     stage.job_uid = Some(job.uid.clone());
                     self.live(stage, job, work);
                 }
-                None if self.training.suspend || stage.stopping.is_some() || !self.accepted() => {
+                _ if self.training.suspend || stage.stopping.is_some() || !self.accepted() => {
                     stage.stopping = None;
                     set(stage, StageState::Waiting, Reason::Suspended, "");
                 }
-                None => {
-                    self.actions.push(Action::Create(work));
-                    self.look_again(5);
+                _ => {
+                    let (reason, message) = match self.taken(&name) {
+                        Some(taken) => taken,
+                        None => {
+                            self.actions.push(Action::Create(work));
+                            self.look_again(5);
+                            (Reason::Created, String::new())
+                        }
+                    };
+                    set(stage, StageState::Starting, reason, message);
                 }
             };
         };
@@ -89,6 +91,9 @@ impl Deciding<'_> {
             stage.message = clip(&format!("edited by hand: {edited}"));
             stage.reason = Reason::JobEdited.name().to_string();
         }
+        if let Some((reason, message)) = self.taken(&job.name) {
+            set(stage, state, reason, message);
+        }
         self.progress(stage, job);
         self.ensure_config_map(job, work);
         self.look_again(self.policy.progress_interval_seconds);
@@ -119,7 +124,15 @@ impl Deciding<'_> {
 
     /// A pod with another UID in the same Job: the one before was disrupted.
     fn count_pods(&self, stage: &mut StageStatus, job: &SeenJob) {
+        // Pods that a queue takes back are not disrupted.
+        if job.suspended {
+            stage.pod_uid = None;
+            return;
+        }
         let Some(pod) = job.pod() else { return };
+        if stage.pod_uid.is_none() && pod.deleting_since.is_some() {
+            return;
+        }
         if stage.pod_uid.as_ref().is_some_and(|seen| *seen != pod.uid) {
             stage.infra_restarts += 1;
             stage.attempt_disruptions += 1;
@@ -204,8 +217,9 @@ impl Deciding<'_> {
     }
 
     pub(super) fn ensure_config_map(&mut self, job: &SeenJob, work: Work) {
-        if !job.deleting && job.end.is_none() && !self.seen.config_maps.contains(&job.name) && self.accepted_for(&work)
-        {
+        let there = self.seen.config_maps.contains(&job.name)
+            || self.seen.foreign_config_maps.iter().any(|map| map.name == job.name);
+        if !job.deleting && job.end.is_none() && !there && self.accepted_for(&work) {
             self.actions.push(Action::CreateConfigMap(work));
         }
     }
@@ -340,8 +354,11 @@ impl Deciding<'_> {
             stage.probe = Some(next);
             deciding.look_again(pause);
         };
+        let foreign_map = self.seen.foreign_config_maps.iter().any(|map| map.name == name);
         match (self.seen.job(&name), &probe.job_uid) {
             (None, Some(_)) => again(self, stage),
+            // Nobody waits for the name of a probe: the next number is as good.
+            (None, None) if foreign_map => again(self, stage),
             (None, None) => {
                 let paused = self.waits_until(probe.retry_time.clone().as_ref());
                 if !self.training.suspend && self.accepted() && !paused {
