@@ -15,11 +15,11 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use medtrain_crds::contract::{Progress, pod};
-use medtrain_crds::training::status::{PreflightState, StageState};
+use medtrain_crds::training::status::PreflightState;
 
 use super::decide::{Work, is_open};
 use super::names;
-use super::seen::{JobEnd, Observed, SeenJob, SeenPod, Terminated};
+use super::seen::{JobEnd, Observed, SeenJob, SeenPod, Terminated, USUAL_START_SECONDS};
 use super::validate::Training;
 use crate::context::Context;
 use crate::error::Error;
@@ -67,7 +67,9 @@ pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> 
             own.push(seen);
         }
         let mut seen = seen_job(job, training, own);
-        if seen.is_live() && !seen.suspended && !seen.deleting && !seen.pods.iter().any(|pod| pod.running) {
+        // A list of events is dear to the API server, and most pods start at once.
+        let waits = seen.waits_since().map(|since| now.duration_since(since).as_secs());
+        if waits.is_some_and(|seconds| seconds >= USUAL_START_SECONDS) {
             seen.warning = warning(context, training, &seen).await;
         }
         observed.jobs.push(seen);
@@ -100,7 +102,8 @@ fn expected(training: &Training) -> Vec<String> {
 
 fn is_due(training: &Training, job: &Job, context: &Context, now: Timestamp) -> bool {
     let stage = job.labels().get(names::STAGE).and_then(|name| training.status.stage(name));
-    let Some(stage) = stage.filter(|stage| stage.state == StageState::Running) else { return false };
+    // Also of a pod that status does not know to be running: both then stand in one write.
+    let Some(stage) = stage.filter(|stage| is_open(stage)) else { return false };
     stage.progress.as_ref().is_none_or(|progress| {
         now.duration_since(progress.observed_time.0).as_secs() >= context.policy.progress_interval_seconds
     })
