@@ -2,6 +2,7 @@
 //!
 //! Holds: a Job that status names and no cache has is looked up before it counts as gone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,29 +28,18 @@ use crate::error::Error;
 /// # Errors
 /// Requests to the API server that fail.
 pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> Result<Observed, Error> {
-    let ours =
-        |labels: &std::collections::BTreeMap<String, String>| labels.get(names::TRAINING_UID) == Some(&training.uid);
-    let mut jobs: Vec<Job> = context
-        .jobs
-        .state()
-        .iter()
-        .filter(|job| job.namespace().as_deref() == Some(&training.namespace) && ours(job.labels()))
-        .map(|job| job.as_ref().clone())
-        .collect();
+    let mut jobs = context.jobs.of(&training.uid);
+    jobs.retain(|job| job.namespace().as_deref() == Some(&training.namespace));
     let api: Api<Job> = Api::namespaced(context.client.clone(), &training.namespace);
     for name in expected(training) {
         if !jobs.iter().any(|job| job.name_any() == name)
             && let Some(job) = api.get_opt(&name).await.map_err(Error::api("reading a Job"))?
         {
-            jobs.push(job);
+            jobs.push(Arc::new(job));
         }
     }
-    let pods: Vec<_> = context
-        .pods
-        .state()
-        .into_iter()
-        .filter(|pod| pod.namespace().as_deref() == Some(&training.namespace) && ours(pod.labels()))
-        .collect();
+    let mut pods = context.pods.of(&training.uid);
+    pods.retain(|pod| pod.namespace().as_deref() == Some(&training.namespace));
     let mut observed = Observed::default();
     for job in &jobs {
         let uid = job.uid().unwrap_or_default();
@@ -76,7 +66,7 @@ pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> 
     }
     observed.config_maps = jobs
         .iter()
-        .map(ResourceExt::name_any)
+        .map(|job| job.name_any())
         .filter(|name| context.config_maps.get(&ObjectRef::new(name).within(&training.namespace)).is_some())
         .collect();
     Ok(observed)
