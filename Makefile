@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint audit crds chart chart-test clean-demo images e2e cluster-up cluster-down
+.PHONY: help demo test bench lint audit crds chart chart-test clean-demo images e2e scale cluster-up cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ images: ## the trainer's and the operator's container images, as OCI archives wi
 
 e2e: ## tests on a real Kubernetes: one of our own (needs root on Linux) or the one that KUBECONFIG names
 	@bash tests/e2e/run.sh
+
+scale: ## 1,000 trainings at once on a real control plane with fake nodes; prints what it took
+	@bash tests/scale/run.sh 1000
 
 CLUSTER ?= dev
 cluster-up: ## start a one-node Kubernetes without Docker (CLUSTER=dev); tests/cluster/README.md tells more

@@ -13,6 +13,7 @@ use kube::runtime::reflector::Store;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::Policy;
+use crate::controller::children::Children;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
 
@@ -24,8 +25,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Bounds reconciles over all watched namespaces.
     pub slots: Arc<Semaphore>,
-    pub jobs: Store<Job>,
-    pub pods: Store<Pod>,
+    pub jobs: Children<Job>,
+    pub pods: Children<Pod>,
     pub config_maps: Store<PartialObjectMeta<ConfigMap>>,
     /// Turns true when the three stores above have been filled.
     pub filled: watch::Receiver<bool>,

@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# up.sh NAME: a one-node Kubernetes of real parts, as processes in a network namespace of its own, with no Docker engine.
-# Prints the path of its kubeconfig. When the cluster runs already, only that; what a killed run left is removed first.
+# up.sh [--control-plane] NAME: a one-node Kubernetes of real parts, as processes in a network namespace of its own, with
+# no Docker engine. Prints the path of its kubeconfig. When the cluster runs already, only that; what a killed run left is
+# removed first. --control-plane: no node, DNS or Services; controllers that work through thousands of Jobs.
 source "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
 source "$here/pki.sh"
 source "$here/control-plane.sh"
 source "$here/node.sh"
 
-cluster "${1:?usage: up.sh NAME}"
+control_plane_only=false
+if [[ ${1:-} == --control-plane ]]; then
+    control_plane_only=true
+    shift
+fi
+cluster "${1:?usage: up.sh [--control-plane] NAME}"
 reason=$(obstacle)
 if [[ -n $reason ]]; then
     say "no cluster on this machine: $reason"
@@ -14,7 +20,11 @@ if [[ -n $reason ]]; then
 fi
 bash "$tools/prerequisites.sh" cluster
 hyperkube=$(bash "$here/build.sh" hyperkube)
-pause=$(bash "$here/build.sh" pause)
+components=(etcd kube-apiserver kube-controller-manager kube-scheduler)
+if ! $control_plane_only; then
+    pause=$(bash "$here/build.sh" pause)
+    components+=(containerd kubelet kube-proxy coredns)
+fi
 
 mkdir -p "$cache/clusters"
 exec 8>"$cache/clusters/$name.lock"
@@ -22,7 +32,7 @@ flock 8
 
 running() {
     local component
-    for component in etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy coredns; do
+    for component in "${components[@]}"; do
         alive "$component" || return
     done
     [[ -f $kubeconfig ]] && [[ $(kubectl get --raw /readyz) == ok ]]
@@ -39,21 +49,27 @@ say "Starting cluster $name"
 mkdir -p "$state/config"
 printf '%s\n' "$hyperkube" >"$state/hyperkube"
 make_network
-make_cgroups
 make_pki
 start_etcd
 start_apiserver
-start_containerd
-await 30 containerd "answer of containerd" containerd_is_ready
-load_image "$pause"
+if ! $control_plane_only; then
+    make_cgroups
+    start_containerd
+    await 30 containerd "answer of containerd" containerd_is_ready
+    load_image "$pause"
+fi
 await 60 kube-apiserver "ready API server" api_is_ready
 start_controllers
-start_kubelet
-start_proxy
-start_dns
 cp "$state/config/admin.kubeconfig" "$kubeconfig"
-await 60 kubelet "registered node" kubectl get node "$node"
-kubectl wait --for=condition=Ready "node/$node" --timeout=60s >/dev/null
+place="without a node"
+if ! $control_plane_only; then
+    place="on $node"
+    start_kubelet
+    start_proxy
+    start_dns
+    await 60 kubelet "registered node" kubectl get node "$node"
+    kubectl wait --for=condition=Ready "node/$node" --timeout=60s >/dev/null
+fi
 await 30 kube-controller-manager "default service account" kubectl get serviceaccount default
-say "Cluster $name is ready: $(kubectl version -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["serverVersion"]["gitVersion"])') on $node"
+say "Cluster $name is ready: $(kubectl version -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["serverVersion"]["gitVersion"])') $place"
 printf '%s\n' "$kubeconfig"

@@ -8,7 +8,8 @@ clippy() {
         cargo clippy --quiet --release --locked -p medtrain-trainer --all-targets -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-crds --features k8s --all-targets -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-operator --all-targets -- -D warnings &&
-        cargo clippy --quiet --release --locked -p medtrain-e2e --all-targets -- -D warnings
+        cargo clippy --quiet --release --locked -p medtrain-e2e --all-targets -- -D warnings &&
+        cargo clippy --quiet --release --locked -p medtrain-scale --all-targets -- -D warnings
 }
 
 documentation() {
@@ -25,7 +26,7 @@ shell_scripts() {
             pinned_pip install --requirement "$tools/requirements-lint.txt" --target "$installed" || return
         fi
     fi
-    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/{bench,chart,chart/cluster,cluster,e2e}/*.sh images/*.sh .ci/run
+    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/{bench,chart,chart/cluster,cluster,e2e,scale}/*.sh images/*.sh .ci/run
 }
 
 failed=()

@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod build;
+pub mod children;
 pub mod decide;
 pub mod names;
 pub mod observe;

@@ -2,6 +2,7 @@
 //!
 //! Holds: a Job that status names and no cache has is looked up before it counts as gone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,11 +18,11 @@ use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use medtrain_crds::contract::{Progress, pod};
 use medtrain_crds::training::KIND;
-use medtrain_crds::training::status::{PreflightState, StageState};
+use medtrain_crds::training::status::PreflightState;
 
 use super::decide::{Work, is_open};
 use super::names;
-use super::seen::{ForeignConfigMap, JobEnd, Observed, SeenJob, SeenPod, Terminated};
+use super::seen::{ForeignConfigMap, JobEnd, Observed, SeenJob, SeenPod, Terminated, USUAL_START_SECONDS};
 use super::validate::Training;
 use crate::context::Context;
 use crate::error::Error;
@@ -29,30 +30,19 @@ use crate::error::Error;
 /// # Errors
 /// Requests to the API server that fail.
 pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> Result<Observed, Error> {
-    let ours =
-        |labels: &std::collections::BTreeMap<String, String>| labels.get(names::TRAINING_UID) == Some(&training.uid);
-    let mut jobs: Vec<Job> = context
-        .jobs
-        .state()
-        .iter()
-        .filter(|job| job.namespace().as_deref() == Some(&training.namespace) && ours(job.labels()))
-        .map(|job| job.as_ref().clone())
-        .collect();
+    let mut jobs = context.jobs.of(&training.uid);
+    jobs.retain(|job| job.namespace().as_deref() == Some(&training.namespace));
     let api: Api<Job> = Api::namespaced(context.client.clone(), &training.namespace);
     let expected = expected(training);
     for name in &expected {
         if !jobs.iter().any(|job| job.name_any() == *name)
             && let Some(job) = api.get_opt(name).await.map_err(Error::api("reading a Job"))?
         {
-            jobs.push(job);
+            jobs.push(Arc::new(job));
         }
     }
-    let pods: Vec<_> = context
-        .pods
-        .state()
-        .into_iter()
-        .filter(|pod| pod.namespace().as_deref() == Some(&training.namespace) && ours(pod.labels()))
-        .collect();
+    let mut pods = context.pods.of(&training.uid);
+    pods.retain(|pod| pod.namespace().as_deref() == Some(&training.namespace));
     let mut observed = Observed::default();
     observed.config_maps = config_maps(&jobs, training, context);
     for name in expected.iter().filter(|name| !observed.config_maps.contains(name)) {
@@ -74,7 +64,9 @@ pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> 
             own.push(seen);
         }
         let mut seen = seen_job(job, training, own);
-        if seen.is_live() && !seen.suspended && !seen.deleting && !seen.pods.iter().any(|pod| pod.running) {
+        // A list of events is dear to the API server, and most pods start at once.
+        let waits = seen.waits_since().map(|since| now.duration_since(since).as_secs());
+        if waits.is_some_and(|seconds| seconds >= USUAL_START_SECONDS) {
             seen.warning = warning(context, training, &seen).await;
         }
         observed.jobs.push(seen);
@@ -83,12 +75,12 @@ pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> 
 }
 
 /// Of these Jobs, by name.
-fn config_maps(jobs: &[Job], training: &Training, context: &Context) -> Vec<String> {
+fn config_maps(jobs: &[Arc<Job>], training: &Training, context: &Context) -> Vec<String> {
     let ours = |name: &String| {
         let found = context.config_maps.get(&ObjectRef::new(name).within(&training.namespace));
         found.is_some_and(|map| owner(&map.metadata, training) == Owner::This)
     };
-    jobs.iter().map(ResourceExt::name_any).filter(ours).collect()
+    jobs.iter().map(|job| job.name_any()).filter(ours).collect()
 }
 
 /// A ConfigMap that no cache of ours holds may be there without our labels.
@@ -146,7 +138,8 @@ fn expected(training: &Training) -> Vec<String> {
 
 fn is_due(training: &Training, job: &Job, context: &Context, now: Timestamp) -> bool {
     let stage = job.labels().get(names::STAGE).and_then(|name| training.status.stage(name));
-    let Some(stage) = stage.filter(|stage| stage.state == StageState::Running) else { return false };
+    // Also of a pod that status does not know to be running: both then stand in one write.
+    let Some(stage) = stage.filter(|stage| is_open(stage)) else { return false };
     stage.progress.as_ref().is_none_or(|progress| {
         now.duration_since(progress.observed_time.0).as_secs() >= context.policy.progress_interval_seconds
     })

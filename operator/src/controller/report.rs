@@ -6,6 +6,7 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, PostParams};
 use kube::runtime::events::{Event, EventType};
+use medtrain_crds::contract::Reason;
 use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus, condition};
 use serde_json::json;
 
@@ -49,7 +50,11 @@ pub async fn report(training: &Training, status: &MedicalTrainingStatus, context
             reason: change.reason.clone(),
             note: Some(change.note.clone()),
             action: "Reconcile".to_string(),
-            secondary: None,
+            // Also what keeps the events of stages apart: of one reason and one object only the first's text is kept.
+            secondary: (!change.stage.is_empty()).then(|| ObjectReference {
+                field_path: Some(format!("spec.stages{{{}}}", change.stage)),
+                ..reference(training)
+            }),
         };
         if let Err(error) = context.recorder.publish(&event, &reference(training)).await {
             tracing::warn!(%error, "an event could not be written");
@@ -85,6 +90,13 @@ pub fn changes(old: &MedicalTrainingStatus, new: &MedicalTrainingStatus) -> Vec<
     for stage in &new.stages {
         let before = old.stage(&stage.name);
         let same = |before: &&StageStatus| before.state == stage.state && before.reason == stage.reason;
+        // What every attempt goes through within a second is no news.
+        let starts = |before: &StageStatus| {
+            [before, stage].iter().all(|one| one.state == StageState::Starting && is_usual(&one.reason))
+        };
+        if before.is_some_and(starts) {
+            continue;
+        }
         if before.filter(same).is_none() && !stage.reason.is_empty() && stage.state != StageState::Preflight {
             let colon = if stage.message.is_empty() { "" } else { ": " };
             let note = format!("{} {}{colon}{}", stage.name, stage.state.name(), stage.message);
@@ -103,4 +115,35 @@ pub fn changes(old: &MedicalTrainingStatus, new: &MedicalTrainingStatus) -> Vec<
         }
     }
     changes
+}
+
+fn is_usual(reason: &str) -> bool {
+    [Reason::Created, Reason::PodStarting].iter().any(|usual| usual.name() == reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use medtrain_crds::stage::StageKind;
+
+    use super::*;
+
+    fn status(state: StageState, reason: Reason) -> MedicalTrainingStatus {
+        let mut stage = StageStatus::new("pt", StageKind::PT);
+        (stage.state, stage.reason) = (state, reason.name().to_string());
+        MedicalTrainingStatus { stages: vec![stage], ..Default::default() }
+    }
+
+    #[test]
+    fn a_usual_start_is_one_event_and_one_that_goes_wrong_is_another() {
+        let created = status(StageState::Starting, Reason::Created);
+        let starting = status(StageState::Starting, Reason::PodStarting);
+        let pulling = status(StageState::Starting, Reason::ImagePullFailed);
+        let told = |old: &MedicalTrainingStatus, new: &MedicalTrainingStatus| -> Vec<String> {
+            changes(old, new).into_iter().map(|change| change.note).collect()
+        };
+        assert_eq!(told(&MedicalTrainingStatus::default(), &created), ["pt Starting"]);
+        assert!(told(&created, &starting).is_empty());
+        assert_eq!(told(&starting, &pulling), ["pt Starting"]);
+        assert_eq!(told(&pulling, &status(StageState::Running, Reason::Running)), ["pt Running"]);
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -21,6 +21,7 @@ use kube::{Client, Resource, ResourceExt};
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
+use super::children::Children;
 use super::{apply, decide, names, observe, report, validate};
 use crate::config::Policy;
 use crate::context::{Context, Failures};
@@ -50,6 +51,7 @@ pub async fn run(setup: Setup, namespace: Option<String>) {
     let client = &setup.client;
     let (jobs, job_writer) = reflector::store();
     let (pods, pod_writer) = reflector::store();
+    let (jobs, pods) = (Children::new(jobs), Children::new(pods));
     let (maps, map_writer) = reflector::store();
     let (trainings, training_writer) = reflector::store();
     let ours = watcher::Config::default().labels(&format!("{}={}", names::MANAGED_BY, names::MANAGER)).any_semantic();
@@ -57,11 +59,19 @@ pub async fn run(setup: Setup, namespace: Option<String>) {
         .default_backoff()
         .modify(prune_job)
         .reflect(job_writer)
+        .inspect_ok({
+            let jobs = jobs.clone();
+            move |event| jobs.take(event)
+        })
         .touched_objects();
     let pod_stream = watcher(scoped::<Pod>(client, namespace.as_deref()), ours.clone())
         .default_backoff()
         .modify(prune_pod)
         .reflect(pod_writer)
+        .inspect_ok({
+            let pods = pods.clone();
+            move |event| pods.take(event)
+        })
         .touched_objects();
     let map_stream = watcher(scoped::<PartialObjectMeta<ConfigMap>>(client, namespace.as_deref()), ours)
         .default_backoff()
@@ -94,7 +104,8 @@ pub async fn run(setup: Setup, namespace: Option<String>) {
     // The only one that waits for these stores: kube's wait_until_ready wakes the last waiter alone (kube 5.0, seen: a
     // training whose reconcile waited there was never looked at again). All others wait for `filled`.
     tokio::spawn(async move {
-        let stores = tokio::join!(jobs.wait_until_ready(), pods.wait_until_ready(), maps.wait_until_ready());
+        let stores =
+            tokio::join!(jobs.store.wait_until_ready(), pods.store.wait_until_ready(), maps.wait_until_ready());
         if let (Ok(()), Ok(()), Ok(())) = stores {
             health.unfilled.fetch_sub(1, Ordering::Relaxed);
             fill.send_replace(true);

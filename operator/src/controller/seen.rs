@@ -91,9 +91,24 @@ pub struct Terminated {
     pub message: String,
 }
 
+/// Seconds in which a pod appears and starts where nothing is wrong.
+pub const USUAL_START_SECONDS: i64 = 5;
+
 impl SeenJob {
     pub fn is_live(&self) -> bool {
         self.end.is_none()
+    }
+
+    /// Since when its newest pod, or the first one, has been waited for; none: nobody waits.
+    pub fn waits_since(&self) -> Option<Timestamp> {
+        if !self.is_live() || self.suspended || self.deleting {
+            return None;
+        }
+        match self.pod() {
+            None => self.started.or(self.created),
+            Some(pod) if pod.running || pod.terminated.is_some() => None,
+            Some(pod) => pod.created,
+        }
     }
 
     /// The pod that counts: the newest.

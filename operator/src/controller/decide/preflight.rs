@@ -111,6 +111,7 @@ impl Deciding<'_> {
             let (_, reason, message) = self.pod_state(job);
             preflight.reason = reason.name().to_string();
             preflight.message = message;
+            self.look_at_events(job);
             if job.deleting {
                 return self.look_again(30);
             }

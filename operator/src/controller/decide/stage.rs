@@ -7,10 +7,12 @@ use medtrain_crds::training::status::{MedicalTrainingStatus, ProbeStatus, StageP
 use super::preflight::{Answer, answer};
 use super::{Action, Deciding, Work, clip, is_open, set};
 use crate::controller::outcome::{Ended, ended};
-use crate::controller::seen::{SeenJob, SeenPod};
+use crate::controller::seen::{SeenJob, SeenPod, USUAL_START_SECONDS};
 
 /// Seconds before the next attempt after an uncharged end.
 const UNCHARGED_PAUSE: i64 = 5;
+/// Seconds between looks at the events of a pod that does not start.
+const AGAIN: i64 = 30;
 
 impl Deciding<'_> {
     pub(super) fn stage(&mut self, index: usize) {
@@ -96,6 +98,7 @@ impl Deciding<'_> {
         }
         self.progress(stage, job);
         self.ensure_config_map(job, work);
+        self.look_at_events(job);
         self.look_again(self.policy.progress_interval_seconds);
     }
 
@@ -181,6 +184,14 @@ impl Deciding<'_> {
         left <= 0
     }
 
+    /// Events say why a pod does not start, and come without a change of Job or pod.
+    pub(super) fn look_at_events(&mut self, job: &SeenJob) {
+        if let Some(since) = job.waits_since() {
+            let left = USUAL_START_SECONDS - self.seconds_since(since);
+            self.look_again(if left > 0 { left } else { AGAIN });
+        }
+    }
+
     /// State, reason and message by what its newest pod does.
     pub(super) fn pod_state(&self, job: &SeenJob) -> (StageState, Reason, String) {
         if job.suspended {
@@ -190,7 +201,9 @@ impl Deciding<'_> {
         let Some(pod) = job.pod() else {
             return (StageState::Starting, pod_refused(&warning), warning);
         };
-        if pod.running {
+        // The Job controller takes a second or two to say what a pod's end means.
+        let ended = pod.terminated.is_some() && !pod.disrupted && pod.deleting_since.is_none();
+        if pod.running || ended {
             return (StageState::Running, Reason::Running, String::new());
         }
         if let Some(message) = &pod.unschedulable {

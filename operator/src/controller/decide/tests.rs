@@ -446,6 +446,28 @@ fn a_pod_that_never_starts_fails_the_stage_and_says_why() {
 }
 
 #[test]
+fn a_pod_that_has_ended_is_not_shown_as_starting_until_its_job_says_so() {
+    let mut world = World::running();
+    let before = world.status();
+    let pod = &mut world.live(Some("sft")).pods[0];
+    pod.running = false;
+    pod.terminated = Some(Terminated { exit_code: 0, reason: "Completed".into(), message: String::new() });
+    world.settle();
+    assert_eq!(world.status(), before);
+}
+
+#[test]
+fn events_are_asked_for_when_a_pod_is_slow_to_start_and_then_now_and_again() {
+    let mut world = World::running();
+    world.live(Some("sft")).pods[0].running = false;
+    for (seconds, again) in [(0, 5), (3, 2), (2, 30), (30, 30)] {
+        world.wait(seconds);
+        let decision = decide(&world.training(), &world.seen, world.now, &world.policy);
+        assert_eq!(decision.requeue_seconds, again);
+    }
+}
+
+#[test]
 fn deadlines_pause_while_a_queue_holds_the_job() {
     let mut world = World::running();
     let job = world.live(Some("sft"));
