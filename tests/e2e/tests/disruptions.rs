@@ -19,7 +19,7 @@ async fn an_evicted_pod_is_replaced_within_its_attempt() -> Result<()> {
     let scenario = Scenario::begin("evicted").await?;
     let pod = scenario.start_to_disturb("evicted", GRACE).await?;
     scenario.api::<Pod>().evict(&pod.name_any(), &EvictParams::default()).await?;
-    scenario.assert_disturbed("evicted", &pod, Cost::ANOTHER_POD, &[]).await?;
+    scenario.assert_disturbed("evicted", &pod, Cost::ANOTHER_POD, &[&[]]).await?;
     scenario.end().await
 }
 
@@ -29,7 +29,7 @@ async fn a_deleted_pod_is_replaced_within_its_attempt() -> Result<()> {
     let scenario = Scenario::begin("deleted").await?;
     let pod = scenario.start_to_disturb("deleted", GRACE).await?;
     scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default()).await?;
-    scenario.assert_disturbed("deleted", &pod, Cost::ANOTHER_POD, &[]).await?;
+    scenario.assert_disturbed("deleted", &pod, Cost::ANOTHER_POD, &[&[]]).await?;
     scenario.end().await
 }
 
@@ -37,6 +37,9 @@ mod host {
     use medtrain_e2e::host;
 
     use super::*;
+
+    /// The pod has mostly gone when its Job has failed, and the store is asked.
+    const UNSEEN: &[&[Reason]] = &[&[Reason::OutcomeUnknown], &[Reason::Disrupted]];
 
     /// By force it has no time to write a checkpoint, if its process is not at work on one just then: it is stopped.
     #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +49,7 @@ mod host {
         let pod = scenario.start_to_disturb("forced", GRACE).await?;
         host::signal("STOP", host::pid_of(&pod)?)?;
         scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await?;
-        scenario.assert_disturbed("forced", &pod, Cost::UNCHARGED_ATTEMPT, &[Reason::Disrupted]).await?;
+        scenario.assert_disturbed("forced", &pod, Cost::UNCHARGED_ATTEMPT, UNSEEN).await?;
         scenario.end().await
     }
 
@@ -57,7 +60,7 @@ mod host {
         let pod = scenario.start_to_disturb("overrun", GRACE).await?;
         host::signal("STOP", host::pid_of(&pod)?)?;
         scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(3)).await?;
-        scenario.assert_disturbed("overrun", &pod, Cost::UNCHARGED_ATTEMPT, &[Reason::Disrupted]).await?;
+        scenario.assert_disturbed("overrun", &pod, Cost::UNCHARGED_ATTEMPT, UNSEEN).await?;
         scenario.end().await
     }
 
@@ -67,7 +70,7 @@ mod host {
         let scenario = Scenario::begin("killed").await?;
         let pod = scenario.start_to_disturb("killed", GRACE).await?;
         host::signal("KILL", host::pid_of(&pod)?)?;
-        scenario.assert_disturbed("killed", &pod, Cost::CHARGED_ATTEMPT, &[Reason::Killed]).await?;
+        scenario.assert_disturbed("killed", &pod, Cost::CHARGED_ATTEMPT, &[&[Reason::Killed]]).await?;
         scenario.end().await
     }
 }

@@ -60,13 +60,13 @@ mod host {
         let run8 = outcome::finisher(&scenario.store, "unseen", STAGE).await?.context("unseen is not done")?;
         ensure!(unseen.uid().context("no UID")?.starts_with(&run8), "unseen did its work again");
         let cost = Cost { attempts: 1, charged: 0, uncharged: 1, replaced: 0 };
-        scenario.assert_cost("unseen", cost, &[Reason::NodeLost]).await?;
+        scenario.assert_cost("unseen", cost, &[&[Reason::NodeLost]]).await?;
 
-        scenario.assert_disturbed("hanging", &hanging, Cost::UNCHARGED_ATTEMPT, &[Reason::NodeLost]).await?;
+        scenario.assert_disturbed("hanging", &hanging, Cost::UNCHARGED_ATTEMPT, &[&[Reason::NodeLost]]).await?;
         let pid = host::pid_of(&hanging)?;
         hung.go_on()?;
         scenario.until("end of the trainer that hung", async || Ok(!host::is_alive(pid))).await?;
-        scenario.assert_disturbed("hanging", &hanging, Cost::UNCHARGED_ATTEMPT, &[Reason::NodeLost]).await?;
+        scenario.assert_disturbed("hanging", &hanging, Cost::UNCHARGED_ATTEMPT, &[&[Reason::NodeLost]]).await?;
         Operator::installed(&scenario.client).is_whole().await?;
         scenario.end().await
     }
@@ -92,7 +92,7 @@ mod host {
         scenario.until("evicted pod", async || Ok(scenario.pods_of(&job).await?.first().is_some_and(evicted))).await?;
         drop((kubelet, trainer));
         is_node_ready(&scenario, true).await?;
-        scenario.assert_disturbed("memory", &pod, Cost::ANOTHER_POD, &[]).await?;
+        scenario.assert_disturbed("memory", &pod, Cost::ANOTHER_POD, &[&[]]).await?;
         Operator::installed(&scenario.client).is_whole().await?;
         scenario.end().await
     }

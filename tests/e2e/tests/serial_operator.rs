@@ -216,7 +216,7 @@ mod host {
         };
         timeout(RENEW_WITHIN, end).await.context("the old leader still runs")?;
         scenario.patch::<MedicalTraining>("frozen", json!({"spec": {"suspend": false}})).await?;
-        scenario.assert_disturbed("frozen", &first, Cost::UNCHARGED_ATTEMPT, &[Reason::Suspended]).await?;
+        scenario.assert_disturbed("frozen", &first, Cost::UNCHARGED_ATTEMPT, &[&[Reason::Suspended]]).await?;
         ensure!(writes_of_old()? == before, "the old leader has written after the new one");
         let lease = operator.lease().await?;
         ensure!(lease.holder_identity == Some(next.identity), "{lease:?}");
