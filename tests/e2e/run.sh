@@ -17,10 +17,18 @@ for line in sys.stdin:
     mapfile -t programs <<<"$found"
 }
 
+# Programs whose name begins with `serial` stop parts of the cluster or the operator: one test at a time, after all others.
 run_tests() {
-    local program failed=0
+    local program failed=0 serial=()
     for program in "${programs[@]}"; do
-        "$@" "$program" --ignored --test-threads=4 "${arguments[@]}" || failed=1
+        if [[ ${program##*/} == serial* ]]; then
+            serial+=("$program")
+        else
+            "$@" "$program" --ignored --test-threads=4 "${arguments[@]}" || failed=1
+        fi
+    done
+    for program in "${serial[@]}"; do
+        "$@" "$program" --ignored --test-threads=1 "${arguments[@]}" || failed=1
     done
     return "$failed"
 }

@@ -114,6 +114,26 @@ impl Scenario {
         Ok(found)
     }
 
+    /// Waits until a stage has written a checkpoint; returns its pod, which is still at work.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub async fn pod_with_a_checkpoint(&self, job: &str, output: &str, kind: &str) -> Result<Pod> {
+        let stages = format!("{output}/stages");
+        let below = format!("{stages}/{kind}-");
+        let checkpoint = |path: &String| {
+            path.starts_with(&below) && path.contains("/checkpoints/") && path.ends_with("/manifest.json")
+        };
+        let what = format!("checkpoint of {kind}");
+        self.until(&what, async || Ok(self.store.list(&stages).await?.iter().any(checkpoint))).await?;
+        // The status may come later than the checkpoint.
+        let started = |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first()?.container_id.clone();
+        let last = async || Ok::<_, anyhow::Error>(self.pods_of(job).await?.pop());
+        let what = format!("container of {job}");
+        self.until(&what, async || Ok(last().await?.as_ref().and_then(started).is_some())).await?;
+        last().await?.context("the pod is gone")
+    }
+
     /// What the newest pod of a Job left as its last words.
     ///
     /// # Errors

@@ -3,11 +3,13 @@
 //!
 //! Holds: nothing here knows how the cluster was made, but for [`host`], whose tests run only on our own.
 
+pub mod disruption;
 pub mod environment;
 pub mod failure;
 pub mod host;
 pub mod jobs;
 pub mod operated;
+pub mod operator;
 pub mod outcome;
 pub mod scenario;
 pub mod store;

@@ -47,6 +47,17 @@ pub async fn finished(store: &Store, output: &str, kind: &str) -> Result<Vec<Str
     Ok(manifests.filter_map(|path| path.strip_suffix("/manifest.json")).map(str::to_owned).collect())
 }
 
+/// The run that finished a stage: the first digits of its pod's UID. None: it is not finished.
+///
+/// # Errors
+/// As [`finished`]; the manifest is not one.
+pub async fn finisher(store: &Store, output: &str, kind: &str) -> Result<Option<String>> {
+    let Some(folder) = finished(store, output, kind).await?.pop() else { return Ok(None) };
+    let manifest = store.json(&format!("{folder}/manifest.json")).await?;
+    let run = manifest["prefix"].as_str().and_then(|prefix| prefix.rsplit('-').next());
+    Ok(Some(run.with_context(|| format!("{folder}: no prefix in the manifest"))?.to_owned()))
+}
+
 /// How many runs had a share in what a finished stage left: each that goes on from a checkpoint adds a file of
 /// TensorBoard events to those it found there.
 ///

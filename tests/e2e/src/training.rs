@@ -121,10 +121,14 @@ pub fn of_stages(env: &Environment, store: &Store, name: &str, output: &str, sta
 /// One PT stage that is long enough to be disturbed.
 pub fn long(env: &Environment, store: &Store, name: &str, output: &str) -> Value {
     let mut training = of_stages(env, store, name, output, &["pt"]);
-    let train = &mut training["spec"]["stages"][0]["train"];
-    train["maxSteps"] = LONG.into();
-    train["saveSteps"] = (LONG / 50).into();
+    lengthen(&mut training["spec"]["stages"][0]);
     training
+}
+
+/// Makes a stage long enough to be disturbed, with fifty checkpoints.
+pub fn lengthen(stage: &mut Value) {
+    stage["train"]["maxSteps"] = LONG.into();
+    stage["train"]["saveSteps"] = (LONG / 50).into();
 }
 
 /// Runs the training on this machine by `medtrain run`, with the store's credentials in the environment.

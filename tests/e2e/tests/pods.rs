@@ -34,14 +34,7 @@ async fn plan(scenario: &Scenario, stages: &[&str]) -> Result<PlanRef> {
 async fn pod_with_a_checkpoint(scenario: &Scenario) -> Result<Pod> {
     let plan = plan(scenario, &["pt"]).await?;
     scenario.start_stage("pt", &plan, "pt").await?;
-    let checkpoint = |path: &String| path.contains("/checkpoints/") && path.ends_with("/manifest.json");
-    let stages = format!("{PODS}/stages");
-    scenario.until("checkpoint of pt", async || Ok(scenario.store.list(&stages).await?.iter().any(checkpoint))).await?;
-    // The status may come later than the checkpoint.
-    let started = |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first()?.container_id.clone();
-    let last = async || Ok::<_, anyhow::Error>(scenario.pods_of("pt").await?.pop());
-    scenario.until("container of pt", async || Ok(last().await?.as_ref().and_then(started).is_some())).await?;
-    last().await?.context("the pod is gone")
+    scenario.pod_with_a_checkpoint("pt", PODS, "pt").await
 }
 
 /// The stage was finished by another pod than `first`, with the bytes of an undisturbed run.

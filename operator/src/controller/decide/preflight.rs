@@ -81,7 +81,8 @@ impl Deciding<'_> {
         let Some(job) = self.seen.job(&name).filter(|job| job.ours) else {
             if preflight.job_uid.take().is_some() {
                 let stopped = preflight.stopping.take();
-                match stopped {
+                match stopped.as_deref().and_then(Reason::parse) {
+                    Some(lost @ Reason::NodeLost) => self.retry_preflight(preflight, lost, lost.meaning()),
                     Some(_) => preflight.state = PreflightState::Failed,
                     None => self.retry_preflight(preflight, Reason::JobLost, "its Job was deleted"),
                 }
@@ -115,10 +116,15 @@ impl Deciding<'_> {
             if job.deleting {
                 return self.look_again(30);
             }
-            if preflight.stopping.is_some() || self.is_pending_too_long(job) {
-                preflight.stopping = Some(Reason::PendingDeadlineExceeded.name().to_string());
-                self.delete(&job.name, &job.uid, false);
+            if preflight.stopping.is_none() {
+                let lost = self.is_on_lost_node(job).then_some(Reason::NodeLost);
+                let late = || self.is_pending_too_long(job).then_some(Reason::PendingDeadlineExceeded);
+                preflight.stopping = lost.or_else(late).map(|reason| reason.name().to_string());
             }
+            if let Some(cause) = &preflight.stopping {
+                self.delete(&job.name, &job.uid, cause == Reason::NodeLost.name());
+            }
+            self.look_again(self.policy.progress_interval_seconds);
             return self.ensure_config_map(job, work);
         }
         match answer(job) {

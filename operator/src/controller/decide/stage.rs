@@ -150,10 +150,7 @@ impl Deciding<'_> {
         if stage.attempt_disruptions >= self.policy.max_disruptions {
             return Some(Reason::TooManyDisruptions);
         }
-        let lost = |pod: &SeenPod| {
-            pod.node_lost_since.is_some_and(|since| self.seconds_since(since) >= self.policy.lost_node_after_seconds)
-        };
-        if job.pods.iter().any(lost) {
+        if self.is_on_lost_node(job) {
             return Some(Reason::NodeLost);
         }
         if self.is_pending_too_long(job) {
@@ -170,6 +167,14 @@ impl Deciding<'_> {
         let since =
             job.pod().and_then(|pod| pod.created).map_or(old.moved_time.0, |created| created.max(old.moved_time.0));
         (same && self.seconds_since(since) >= self.policy.stall_after(said.phase)).then_some(Reason::Stalled)
+    }
+
+    /// Whether a pod of it was on a node that is given up: nobody would replace it.
+    pub(super) fn is_on_lost_node(&self, job: &SeenJob) -> bool {
+        let lost = |pod: &SeenPod| {
+            pod.node_lost_since.is_some_and(|since| self.seconds_since(since) >= self.policy.lost_node_after_seconds)
+        };
+        job.pods.iter().any(lost)
     }
 
     pub(super) fn is_pending_too_long(&mut self, job: &SeenJob) -> bool {
@@ -385,6 +390,9 @@ impl Deciding<'_> {
             (Some(job), _) if job.end.is_none() => {
                 probe.job_uid = Some(job.uid.clone());
                 stage.probe = Some(probe);
+                if self.is_on_lost_node(job) {
+                    self.delete(&job.name, &job.uid, true);
+                }
                 self.ensure_config_map(job, work);
                 self.look_again(30);
             }

@@ -433,6 +433,33 @@ fn a_lost_node_gives_the_attempt_up_without_charge() {
 }
 
 #[test]
+fn a_look_into_the_store_from_a_lost_node_is_repeated_elsewhere() {
+    let lose = |world: &mut World| {
+        let (now, made) = (world.now, world.made);
+        world.live(None).pods[0].node_lost_since = Some(now);
+        world.wait(599);
+        assert_eq!(world.made, made);
+        world.wait(2);
+        world.wait(60);
+        assert_eq!(world.made, made + 1);
+    };
+    let mut world = World::new();
+    world.settle();
+    lose(&mut world);
+    world.answer();
+    assert_eq!(world.stage("sft").state, StageState::Running);
+    assert_eq!(world.status().preflight.unwrap().charged, 0);
+
+    world.seen.jobs.retain(|job| job.stage.is_none());
+    world.settle();
+    assert!(world.stage("sft").probe.is_some());
+    lose(&mut world);
+    world.answer();
+    world.wait(30);
+    assert_eq!(world.stage("sft").state, StageState::Running);
+}
+
+#[test]
 fn a_pod_that_never_starts_fails_the_stage_and_says_why() {
     let mut world = World::running();
     let pod = &mut world.live(Some("sft")).pods[0];

@@ -1,0 +1,76 @@
+//! What befalls a stage's pod, what that costs the training, and that it changes no bit of the result. Each test is a
+//! row of the table in README.md; those that take the node's kubelet away are in `serial_node`.
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, EvictParams},
+};
+use medtrain_crds::contract::Reason;
+use medtrain_e2e::{Scenario, disruption::Cost};
+
+/// Seconds that a pod gets to write its checkpoint: plenty.
+const GRACE: u32 = 60;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make e2e"]
+async fn an_evicted_pod_is_replaced_within_its_attempt() -> Result<()> {
+    let scenario = Scenario::begin("evicted").await?;
+    let pod = scenario.start_to_disturb("evicted", GRACE).await?;
+    scenario.api::<Pod>().evict(&pod.name_any(), &EvictParams::default()).await?;
+    scenario.assert_disturbed("evicted", &pod, Cost::ANOTHER_POD, &[&[]]).await?;
+    scenario.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: make e2e"]
+async fn a_deleted_pod_is_replaced_within_its_attempt() -> Result<()> {
+    let scenario = Scenario::begin("deleted").await?;
+    let pod = scenario.start_to_disturb("deleted", GRACE).await?;
+    scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default()).await?;
+    scenario.assert_disturbed("deleted", &pod, Cost::ANOTHER_POD, &[&[]]).await?;
+    scenario.end().await
+}
+
+mod host {
+    use medtrain_e2e::host;
+
+    use super::*;
+
+    /// The pod has mostly gone when its Job has failed, and the store is asked.
+    const UNSEEN: &[&[Reason]] = &[&[Reason::OutcomeUnknown], &[Reason::Disrupted]];
+
+    /// By force it has no time to write a checkpoint, if its process is not at work on one just then: it is stopped.
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs a cluster: make e2e"]
+    async fn a_pod_deleted_by_force_is_not_charged() -> Result<()> {
+        let scenario = Scenario::begin("forced").await?;
+        let pod = scenario.start_to_disturb("forced", GRACE).await?;
+        host::signal("STOP", host::pid_of(&pod)?)?;
+        scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await?;
+        scenario.assert_disturbed("forced", &pod, Cost::UNCHARGED_ATTEMPT, UNSEEN).await?;
+        scenario.end().await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs a cluster: make e2e"]
+    async fn a_pod_that_outlives_its_grace_and_is_killed_is_not_charged() -> Result<()> {
+        let scenario = Scenario::begin("overrun").await?;
+        let pod = scenario.start_to_disturb("overrun", GRACE).await?;
+        host::signal("STOP", host::pid_of(&pod)?)?;
+        scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(3)).await?;
+        scenario.assert_disturbed("overrun", &pod, Cost::UNCHARGED_ATTEMPT, UNSEEN).await?;
+        scenario.end().await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs a cluster: make e2e"]
+    async fn a_trainer_killed_while_nobody_deletes_its_pod_is_charged() -> Result<()> {
+        let scenario = Scenario::begin("killed").await?;
+        let pod = scenario.start_to_disturb("killed", GRACE).await?;
+        host::signal("KILL", host::pid_of(&pod)?)?;
+        scenario.assert_disturbed("killed", &pod, Cost::CHARGED_ATTEMPT, &[&[Reason::Killed]]).await?;
+        scenario.end().await
+    }
+}
