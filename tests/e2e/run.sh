@@ -48,6 +48,7 @@ version=$(awk -F '"' '/^version = / { print $2; exit }' Cargo.toml)
 
 # install_operator COMMAND…: by `COMMAND… helm`, like a user but for shorter times, so that tests of lost nodes, deadlines,
 # progress and retries take seconds. From then on, MedicalTrainings are reconciled.
+# shellcheck disable=SC2329 # by step
 install_operator() {
     local values=(
         operator.lostNodeAfterSeconds=15 operator.progressIntervalSeconds=2 operator.pendingDeadlineSeconds=60
