@@ -616,6 +616,11 @@ proptest! {
             if world.training().suspend && was_suspended {
                 prop_assert_eq!(world.made, made, "created while suspended");
             }
+            let rests = !world.seen.jobs.iter().any(|job| job.ours && job.is_live());
+            if world.training().suspend && rests {
+                let told = [condition::SUSPENDED, condition::COMPLETE, condition::FAILED].map(|kind| after.is(kind));
+                prop_assert_eq!(told.iter().filter(|told| **told).count(), 1, "nothing runs: {:?}", after.conditions);
+            }
             prop_assert!(serde_json::to_string(&after).unwrap().len() <= MedicalTrainingStatus::MAX_BYTES);
         }
     }
