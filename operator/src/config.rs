@@ -72,8 +72,8 @@ impl Policy {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Defaults {
     pub defaults: PodDefaults,
-    /// Service accounts that pods may use; none: any.
-    pub service_accounts: Option<Vec<String>>,
+    /// Service accounts that pods may use; empty: any.
+    pub service_accounts: Vec<String>,
     /// By phase: seconds without movement that are a stall.
     pub stall_seconds: BTreeMap<String, u32>,
 }

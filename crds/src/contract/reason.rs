@@ -89,7 +89,7 @@ reasons! {
     NodeLost,
     /// One attempt was disrupted too often; the pod may be too large for its node.
     TooManyDisruptions,
-    /// The plan has other work under this name; the running attempt is stopped.
+    /// The spec now has other work under this name, or another pod for one that has not started; the attempt is stopped.
     Superseded,
     /// The attempt was stopped for `spec.suspend`.
     Suspended,

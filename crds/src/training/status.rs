@@ -93,7 +93,7 @@ pub struct Summary {
     /// The stage that matters most now.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stage: String,
-    /// Preflight, a stage's state, Suspended, Complete or Failed.
+    /// Preflight, a stage's state, Suspended, Complete or Failed; why, where a pod does not start.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub state: String,
     /// Steps done and planned, like 120/400.

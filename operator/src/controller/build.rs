@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, PodSpec};
-use medtrain_crds::contract::{ExitCode, PlanRef, PreflightConfig, StageConfig, StageLimits, StoreAccess, pod};
+use medtrain_crds::contract::{
+    ExitCode, PlanRef, PreflightConfig, StageConfig, StageLimits, StoreAccess, canonical, pod,
+};
 use medtrain_crds::training::PodTemplate;
 use serde_json::{Map, Value, json};
 
@@ -83,6 +85,16 @@ fn child<'a>(training: &'a Training, spec: &'a ValidSpec, work: &'a Work) -> Opt
     Some(Child { training, spec, work, template, name: work.name(training) })
 }
 
+/// Of the template that a Job for this work would be made from now, 8 hex digits.
+pub fn template_digest(training: &Training, work: &Work) -> Option<String> {
+    child(training, training.spec.as_ref().ok()?, work).map(|child| digest(child.template))
+}
+
+fn digest(template: &PodTemplate) -> String {
+    let json = serde_json::to_value(template).unwrap_or_default();
+    canonical::sha256_hex(canonical::to_string(&json).unwrap_or_default().as_bytes())[..8].to_string()
+}
+
 /// The ConfigMap that a Job's pods read; `None` if the stage is in neither spec nor plan.
 pub fn config_map(training: &Training, work: &Work) -> Option<ConfigMap> {
     let spec = training.spec.as_ref().ok()?;
@@ -133,20 +145,27 @@ fn quantity(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| bytes(value.as_str()?))
 }
 
-/// Bytes of a Kubernetes quantity.
+/// Bytes of a Kubernetes quantity, rounded down.
 fn bytes(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let factor: f64 = match &text[digits..] {
+    let factor = match &text[digits..] {
         "" => 1.0,
+        "n" => 1e-9,
+        "u" => 1e-6,
+        "m" => 1e-3,
         "k" => 1e3,
         "M" => 1e6,
         "G" => 1e9,
         "T" => 1e12,
-        "Ki" => 1024.0,
-        "Mi" => 1048576.0,
-        "Gi" => 1073741824.0,
-        "Ti" => 1099511627776.0,
-        _ => return None,
+        "P" => 1e15,
+        "E" => 1e18,
+        "Ki" => 2f64.powi(10),
+        "Mi" => 2f64.powi(20),
+        "Gi" => 2f64.powi(30),
+        "Ti" => 2f64.powi(40),
+        "Pi" => 2f64.powi(50),
+        "Ei" => 2f64.powi(60),
+        exponent => 10f64.powi(exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
     };
     Some((text[..digits].parse::<f64>().ok()? * factor) as u64)
 }
@@ -225,7 +244,7 @@ impl Child<'_> {
             "name": self.name,
             "namespace": self.training.namespace,
             "labels": self.labels(),
-            "annotations": {names::KEY: key.unwrap_or_default()},
+            "annotations": {names::KEY: key.unwrap_or_default(), names::POD_TEMPLATE: digest(self.template)},
             "ownerReferences": [{
                 "apiVersion": format!("{GROUP}/{VERSION}"), "kind": medtrain_crds::training::KIND,
                 "name": self.training.name, "uid": self.training.uid,
@@ -362,5 +381,28 @@ fn append(list: &mut Value, items: Vec<Value>) {
     match list {
         Value::Array(list) => list.extend(items),
         other => *other = Value::Array(items),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_as_kubernetes_does() {
+        for (text, expected) in [
+            ("1024", Some(1024)),
+            ("1.5Gi", Some(3 << 29)),
+            ("500M", Some(500_000_000)),
+            ("2Pi", Some(2 << 50)),
+            ("1E", Some(1_000_000_000_000_000_000)),
+            ("2e8", Some(200_000_000)),
+            ("2E8", Some(200_000_000)),
+            ("128974848000m", Some(128_974_848)),
+            ("1Xi", None),
+            ("", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
+        }
     }
 }

@@ -8,10 +8,11 @@ mod conditions;
 mod preflight;
 mod stage;
 
+pub use conditions::is_troubled;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use medtrain_crds::contract::Reason;
-use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus};
+use medtrain_crds::training::status::{MedicalTrainingStatus, PreflightState, StageState, StageStatus};
 
 use super::names;
 use super::seen::Observed;
@@ -146,15 +147,30 @@ impl Deciding<'_> {
         })
     }
 
-    /// Live Jobs of ours that no stage of the status runs: of earlier attempts, of removed stages.
+    /// Live Jobs of ours that nothing in status waits for: of earlier attempts, of removed stages, preflights of an
+    /// earlier spec.
     fn delete_strays(&mut self) {
         for job in self.seen.jobs.iter().filter(|job| job.ours && job.is_live() && !job.deleting) {
-            let Some(name) = &job.stage else { continue };
-            let current = self.status.stage(name).is_some_and(|stage| stage.attempt == job.attempt && is_open(stage));
+            let current = match &job.stage {
+                Some(name) => {
+                    self.status.stage(name).is_some_and(|stage| stage.attempt == job.attempt && is_open(stage))
+                }
+                None => self.looks().any(|work| work.name(self.training) == job.name),
+            };
             if !current {
                 self.delete(&job.name, &job.uid, false);
             }
         }
+    }
+
+    /// The preflight and the probes that status waits for.
+    fn looks(&self) -> impl Iterator<Item = Work> {
+        let preflight = self.status.preflight.as_ref().filter(|preflight| preflight.state == PreflightState::Running);
+        let probes = self.status.stages.iter().filter_map(|stage| {
+            let probe = stage.probe.as_ref()?;
+            Some(Work::Probe { stage: stage.name.clone(), attempt: stage.attempt, probe: probe.attempt })
+        });
+        preflight.map(|preflight| Work::Preflight { attempt: preflight.attempt }).into_iter().chain(probes)
     }
 
     /// Finished Jobs: of each stage the newest and the last failed one stay for their logs; of preflights and probes
@@ -213,12 +229,34 @@ fn set(stage: &mut StageStatus, state: StageState, reason: Reason, message: impl
     stage.message = clip(&message.into());
 }
 
+/// Whether what starts or runs with this reason goes as it should.
+pub fn goes_well(reason: &str) -> bool {
+    [
+        Reason::Created,
+        Reason::PodStarting,
+        Reason::Running,
+        Reason::JobSuspended,
+        Reason::WaitingForInputs,
+        Reason::Preflight,
+    ]
+    .map(Reason::name)
+    .contains(&reason)
+}
+
 /// At most [`MedicalTrainingStatus::MAX_MESSAGE`] characters.
 fn clip(text: &str) -> String {
-    if text.chars().count() <= MedicalTrainingStatus::MAX_MESSAGE {
+    clip_to(text, MedicalTrainingStatus::MAX_MESSAGE)
+}
+
+/// At most so many characters. The middle goes: messages begin with the place and end with the cause or the way out.
+fn clip_to(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
         return text.to_string();
     }
-    text.chars().take(MedicalTrainingStatus::MAX_MESSAGE - 1).chain(['…']).collect()
+    let head = most * 2 / 3;
+    let tail = text.chars().skip(length - (most - head - 1));
+    text.chars().take(head).chain(['…']).chain(tail).collect()
 }
 
 #[cfg(test)]

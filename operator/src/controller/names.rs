@@ -12,6 +12,8 @@ pub const ATTEMPT: &str = "medtrain.io/attempt";
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// Annotation: the stage's key or the plan's hash that a Job is for.
 pub const KEY: &str = "medtrain.io/key";
+/// Annotation: digest of the pod template that a Job was made from.
+pub const POD_TEMPLATE: &str = "medtrain.io/pod-template";
 pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 
 /// `<training>-<stage>-<attempt>`.

@@ -176,6 +176,7 @@ fn seen_job(job: &Job, training: &Training, pods: Vec<SeenPod>) -> SeenJob {
         stage: labels.get(names::STAGE).cloned(),
         attempt: labels.get(names::ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(0),
         key: job.annotations().get(names::KEY).cloned().unwrap_or_default(),
+        pod_template: job.annotations().get(names::POD_TEMPLATE).cloned(),
         deleting: job.metadata.deletion_timestamp.is_some(),
         suspended: spec.suspend == Some(true),
         started: job.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0),

@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, PostParams};
 use kube::runtime::events::{Event, EventType};
 use medtrain_crds::contract::Reason;
-use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus, condition};
+use medtrain_crds::training::status::{MedicalTrainingStatus, PreflightStatus, StageState, StageStatus, condition};
 use serde_json::json;
 
+use super::decide::{goes_well, is_troubled};
 use super::validate::Training;
 use crate::context::Context;
 use crate::error::Error;
@@ -49,8 +50,8 @@ pub async fn report(training: &Training, status: &MedicalTrainingStatus, context
             type_: if change.bad { EventType::Warning } else { EventType::Normal },
             reason: change.reason.clone(),
             note: Some(change.note.clone()),
-            action: "Reconcile".to_string(),
-            // Also what keeps the events of stages apart: of one reason and one object only the first's text is kept.
+            // Action and secondary also keep events apart: of those that differ in the note alone, the first's is kept.
+            action: change.action.to_string(),
             secondary: (!change.stage.is_empty()).then(|| ObjectReference {
                 field_path: Some(format!("spec.stages{{{}}}", change.stage)),
                 ..reference(training)
@@ -79,7 +80,9 @@ fn reference(training: &Training) -> ObjectReference {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub reason: String,
+    /// Empty: it is about the training.
     pub stage: String,
+    pub action: &'static str,
     pub note: String,
     pub bad: bool,
 }
@@ -100,8 +103,26 @@ pub fn changes(old: &MedicalTrainingStatus, new: &MedicalTrainingStatus) -> Vec<
         if before.filter(same).is_none() && !stage.reason.is_empty() && stage.state != StageState::Preflight {
             let colon = if stage.message.is_empty() { "" } else { ": " };
             let note = format!("{} {}{colon}{}", stage.name, stage.state.name(), stage.message);
-            let bad = matches!(stage.state, StageState::Failed | StageState::Retrying);
-            changes.push(Change { reason: stage.reason.clone(), stage: stage.name.clone(), note, bad });
+            let bad = match stage.state {
+                StageState::Failed | StageState::Retrying => true,
+                StageState::Starting | StageState::Running => !goes_well(&stage.reason),
+                _ => false,
+            };
+            changes.push(Change { reason: stage.reason.clone(), stage: stage.name.clone(), action: "Run", note, bad });
+        }
+    }
+    if let Some(preflight) = new.preflight.as_ref().filter(|preflight| is_troubled(preflight)) {
+        let same =
+            |before: &&PreflightStatus| (before.attempt, &before.reason) == (preflight.attempt, &preflight.reason);
+        if old.preflight.as_ref().filter(same).is_none() {
+            let note = format!("preflight: {}", preflight.message);
+            changes.push(Change {
+                reason: preflight.reason.clone(),
+                stage: String::new(),
+                action: "Preflight",
+                note,
+                bad: true,
+            });
         }
     }
     for kind in [condition::ACCEPTED, condition::SUSPENDED, condition::COMPLETE, condition::FAILED] {
@@ -111,7 +132,7 @@ pub fn changes(old: &MedicalTrainingStatus, new: &MedicalTrainingStatus) -> Vec<
         let news = now.status == "True" || (kind == condition::ACCEPTED && now.status == "False");
         if news && before != Some(now.status.as_str()) {
             let note = if now.message.is_empty() { kind.to_string() } else { now.message.clone() };
-            changes.push(Change { reason: now.reason.clone(), stage: String::new(), note, bad });
+            changes.push(Change { reason: now.reason.clone(), stage: String::new(), action: kind, note, bad });
         }
     }
     changes
@@ -124,6 +145,7 @@ fn is_usual(reason: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use medtrain_crds::stage::StageKind;
+    use medtrain_crds::training::status::PreflightState;
 
     use super::*;
 
@@ -138,12 +160,29 @@ mod tests {
         let created = status(StageState::Starting, Reason::Created);
         let starting = status(StageState::Starting, Reason::PodStarting);
         let pulling = status(StageState::Starting, Reason::ImagePullFailed);
-        let told = |old: &MedicalTrainingStatus, new: &MedicalTrainingStatus| -> Vec<String> {
-            changes(old, new).into_iter().map(|change| change.note).collect()
+        let told = |old: &MedicalTrainingStatus, new: &MedicalTrainingStatus| -> Vec<(String, bool)> {
+            changes(old, new).into_iter().map(|change| (change.note, change.bad)).collect()
         };
-        assert_eq!(told(&MedicalTrainingStatus::default(), &created), ["pt Starting"]);
+        assert_eq!(told(&MedicalTrainingStatus::default(), &created), [("pt Starting".to_string(), false)]);
         assert!(told(&created, &starting).is_empty());
-        assert_eq!(told(&starting, &pulling), ["pt Starting"]);
-        assert_eq!(told(&pulling, &status(StageState::Running, Reason::Running)), ["pt Running"]);
+        assert_eq!(told(&starting, &pulling), [("pt Starting".to_string(), true)]);
+        let running = status(StageState::Running, Reason::Running);
+        assert_eq!(told(&pulling, &running), [("pt Running".to_string(), false)]);
+    }
+
+    #[test]
+    fn what_keeps_preflight_from_starting_is_a_warning_once() {
+        let status = |reason: Reason| {
+            let (state, reason) = (PreflightState::Running, reason.name().to_string());
+            let preflight = PreflightStatus { state, reason, message: "why".into(), ..Default::default() };
+            MedicalTrainingStatus { preflight: Some(preflight), ..Default::default() }
+        };
+        let [starting, failing] = [Reason::PodStarting, Reason::ContainerConfigError].map(status);
+        let told = changes(&starting, &failing);
+        assert_eq!(
+            told.iter().map(|change| (change.note.as_str(), change.bad)).collect::<Vec<_>>(),
+            [("preflight: why", true)]
+        );
+        assert!(changes(&failing, &failing).is_empty() && changes(&failing, &starting).is_empty());
     }
 }

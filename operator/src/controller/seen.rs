@@ -44,6 +44,8 @@ pub struct SeenJob {
     pub attempt: u32,
     /// The stage's key or the plan's hash that it was made for.
     pub key: String,
+    /// Digest of the pod template that it was made from; none: by an older operator.
+    pub pod_template: Option<String>,
     pub deleting: bool,
     pub suspended: bool,
     /// When the Job controller started (or resumed) it.

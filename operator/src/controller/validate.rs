@@ -119,7 +119,9 @@ fn read(resource: Value, defaults: &Defaults) -> Result<ValidSpec, Vec<String>> 
     let mut errors = Vec::new();
     let templates = stages.iter().enumerate().map(|(index, stage)| (format!("stages[{index}]."), &stage.pod_template));
     for (place, template) in std::iter::once((String::new(), &platform)).chain(templates) {
-        if let (Some(allowed), Some(account)) = (&defaults.service_accounts, &template.service_account_name)
+        let allowed = &defaults.service_accounts;
+        if let Some(account) = &template.service_account_name
+            && !allowed.is_empty()
             && !allowed.contains(account)
         {
             errors.push(format!(
@@ -208,4 +210,28 @@ fn plan_hash(spec: &Value) -> String {
     }
     let text = canonical::to_string(&Value::Object(kept)).unwrap_or_default();
     canonical::sha256_hex(text.as_bytes())[..8].to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_admits_every_service_account() {
+        let spec = json!({
+            "model": {"uri": "s3://models/base"}, "output": {"uri": "s3://out"},
+            "podTemplate": {"serviceAccountName": "mine"},
+            "stages": [{"name": "sft", "kind": "SFT", "dataset": {"train": ["s3://data/x.jsonl"]}}],
+        });
+        let raw = RawTraining { spec, ..Default::default() };
+        for (allowed, admitted) in [("[]", true), ("[mine]", true), ("[theirs, ours]", false)] {
+            let defaults = Defaults::parse(&format!("serviceAccounts: {allowed}")).unwrap();
+            let errors = validate(&raw, &defaults).spec.err().unwrap_or_default();
+            assert_eq!(errors.is_empty(), admitted, "{allowed}: {errors:?}");
+            assert!(
+                admitted || errors[0].contains("\"mine\" is not on the operator's list (theirs, ours)"),
+                "{errors:?}"
+            );
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! Holds: nothing here knows how the cluster was made, but for [`host`], whose tests run only on our own.
 
 pub mod disruption;
+pub mod door;
 pub mod environment;
 pub mod failure;
 pub mod host;

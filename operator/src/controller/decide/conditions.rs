@@ -2,9 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use medtrain_crds::contract::{Reason, metrics};
-use medtrain_crds::training::status::{PreflightState, StageState, StageStatus, Summary, condition};
+use medtrain_crds::training::status::{
+    MedicalTrainingStatus, PreflightState, PreflightStatus, StageState, StageStatus, Summary, condition,
+};
 
-use super::{Action, Deciding, clip, is_open};
+use super::{Action, Deciding, clip, clip_to, goes_well, is_open};
 
 /// What a condition is and why.
 struct Verdict {
@@ -63,7 +65,10 @@ impl Deciding<'_> {
             false => verdict(false, Reason::NotYet, ""),
         };
         let failed = match failed {
-            Some((reason, message)) => Verdict { status: "True", reason, message },
+            Some((reason, message)) => {
+                let message = with_way_out(&reason, &message);
+                Verdict { status: "True", reason, message }
+            }
             None => verdict(false, Reason::NotYet, ""),
         };
         for (kind, verdict) in [
@@ -122,19 +127,12 @@ impl Deciding<'_> {
 
     /// Reason and message of what does not go as it should: a stage, else preflight.
     fn trouble(&self) -> Option<(String, String)> {
-        let fine =
-            [Reason::Created, Reason::PodStarting, Reason::Running, Reason::JobSuspended, Reason::WaitingForInputs]
-                .map(Reason::name);
         let stage = self.status.stages.iter().find(|stage| match stage.state {
             StageState::Retrying | StageState::Failed => true,
-            StageState::Starting | StageState::Running => !fine.contains(&stage.reason.as_str()),
+            StageState::Starting | StageState::Running => !goes_well(&stage.reason),
             _ => false,
         });
-        let preflight = self.status.preflight.as_ref().filter(|preflight| match preflight.state {
-            PreflightState::Retrying => true,
-            PreflightState::Running => !fine.contains(&preflight.reason.as_str()),
-            _ => false,
-        });
+        let preflight = self.status.preflight.as_ref().filter(|preflight| is_troubled(preflight));
         let of = |name: &str, reason: &String, message: &str| (reason.clone(), format!("{name}: {message}"));
         stage
             .map(|stage| of(&stage.name, &stage.reason, &stage.message))
@@ -171,15 +169,27 @@ impl Deciding<'_> {
             StageState::Waiting,
         ];
         let shown = order.iter().find_map(|state| stages.iter().find(|stage| stage.state == *state)).or(stages.last());
+        let preflight = self.status.preflight.as_ref();
         let state = match () {
             () if done => "Complete",
             () if self.status.is(condition::FAILED) => "Failed",
             () if self.status.is(condition::SUSPENDED) => "Suspended",
-            () if !self.accepted() => "Preflight",
-            () => shown.map_or("Waiting", |stage| stage.state.name()),
+            () if !self.accepted() => match preflight.filter(|preflight| is_troubled(preflight)) {
+                Some(troubled) if troubled.state == PreflightState::Running => &troubled.reason,
+                _ => "Preflight",
+            },
+            () => match shown {
+                // Starting alone does not tell that nothing will come of it.
+                Some(stage) if stage.state == StageState::Starting && !goes_well(&stage.reason) => &stage.reason,
+                Some(stage) => stage.state.name(),
+                None => "Waiting",
+            },
         };
-        let restarts =
-            stages.iter().map(|stage| stage.charged_attempts + stage.uncharged_attempts + stage.infra_restarts);
+        let restarts = stages.iter().map(|stage| {
+            // Nothing follows the last attempt of a failed stage.
+            let last = u32::from(stage.state == StageState::Failed);
+            (stage.charged_attempts + stage.uncharged_attempts).saturating_sub(last) + stage.infra_restarts
+        });
         let image = self.status.plan.as_ref().map(|plan| plan.image.clone());
         let image = image.or_else(|| self.status.preflight.as_ref().map(|preflight| preflight.image.clone()));
         self.status.summary = Some(Summary {
@@ -207,6 +217,24 @@ impl Deciding<'_> {
     }
 }
 
+/// Between two attempts, or waiting for something that nobody may ever make.
+pub fn is_troubled(preflight: &PreflightStatus) -> bool {
+    match preflight.state {
+        PreflightState::Retrying => true,
+        PreflightState::Running => !goes_well(&preflight.reason),
+        _ => false,
+    }
+}
+
+/// An edit of what the plan follows from is looked at by itself; that anything else was mended, nobody tells us.
+fn with_way_out(reason: &str, message: &str) -> String {
+    const AGAIN: &str = "; once mended, a new spec.retryToken tries again";
+    match Reason::parse(reason) {
+        Some(Reason::SpecInvalid | Reason::ConfigInvalid) => message.to_string(),
+        _ => clip_to(message, MedicalTrainingStatus::MAX_MESSAGE - AGAIN.len()) + AGAIN,
+    }
+}
+
 fn progress(stage: &StageStatus) -> String {
     match (&stage.progress, stage.steps) {
         _ if stage.state.is_done() => "done".to_string(),
@@ -221,8 +249,4 @@ fn metric(stage: &StageStatus) -> String {
     let known = names.into_iter().find_map(|name| Some((name, stage.metrics.get(name)?)));
     let loss = stage.progress.as_ref().and_then(|progress| progress.loss.as_ref()).map(|loss| ("loss", loss));
     known.or(loss).map_or(String::new(), |(name, value)| format!("{name} {value}"))
-}
-
-fn clip_to(text: &str, characters: usize) -> String {
-    text.chars().take(characters).collect()
 }

@@ -8,6 +8,7 @@ use medtrain_crds::training::status::{
 use super::{Action, Deciding, Work, clip, is_open, set};
 use crate::controller::outcome::{Ended, ended, is_last};
 use crate::controller::seen::{JobEnd, SeenJob};
+use crate::controller::validate::{ValidSpec, ValidStage};
 
 /// What a finished preflight pod told.
 pub(super) enum Answer {
@@ -36,11 +37,11 @@ impl Deciding<'_> {
         let Ok(spec) = &self.training.spec else { return };
         let hash = &self.training.hash;
         if self.status.preflight.as_ref().is_none_or(|preflight| preflight.hash != *hash) {
-            let image = spec.pod_template.image.clone().unwrap_or_else(|| self.policy.trainer_image.clone());
+            let image = self.image(spec);
             self.status.preflight = Some(PreflightStatus { hash: hash.clone(), image, ..Default::default() });
         }
         if self.status.stages.is_empty() {
-            let entry = |stage: &crate::controller::validate::ValidStage| {
+            let entry = |stage: &ValidStage| {
                 let mut entry = StageStatus::new(&stage.name, stage.kind);
                 set(&mut entry, StageState::Preflight, Reason::Preflight, "");
                 entry
@@ -55,6 +56,10 @@ impl Deciding<'_> {
         }
         preflight.message = clip(&preflight.message);
         self.status.preflight = Some(preflight);
+    }
+
+    fn image(&self, spec: &ValidSpec) -> String {
+        spec.pod_template.image.clone().unwrap_or_else(|| self.policy.trainer_image.clone())
     }
 
     fn start_preflight(&mut self, preflight: &mut PreflightStatus) {
@@ -83,6 +88,12 @@ impl Deciding<'_> {
                 let stopped = preflight.stopping.take();
                 match stopped.as_deref().and_then(Reason::parse) {
                     Some(lost @ Reason::NodeLost) => self.retry_preflight(preflight, lost, lost.meaning()),
+                    Some(reason @ Reason::Superseded) => {
+                        if let Ok(spec) = &self.training.spec {
+                            preflight.image = self.image(spec);
+                        }
+                        self.retry_preflight(preflight, reason, reason.meaning());
+                    }
                     Some(_) => preflight.state = PreflightState::Failed,
                     None => self.retry_preflight(preflight, Reason::JobLost, "its Job was deleted"),
                 }
@@ -109,17 +120,28 @@ impl Deciding<'_> {
             Some(_) => {}
         }
         if job.end.is_none() {
-            let (_, reason, message) = self.pod_state(job);
-            preflight.reason = reason.name().to_string();
-            preflight.message = message;
+            if preflight.stopping.is_none() {
+                let (_, reason, message) = self.pod_state(job);
+                preflight.reason = reason.name().to_string();
+                preflight.message = message;
+            }
             self.look_at_events(job);
             if job.deleting {
                 return self.look_again(30);
             }
             if preflight.stopping.is_none() {
-                let lost = self.is_on_lost_node(job).then_some(Reason::NodeLost);
-                let late = || self.is_pending_too_long(job).then_some(Reason::PendingDeadlineExceeded);
-                preflight.stopping = lost.or_else(late).map(|reason| reason.name().to_string());
+                let cause = if self.is_on_lost_node(job) {
+                    Some(Reason::NodeLost)
+                } else if self.is_outdated(job, &work) {
+                    Some(Reason::Superseded)
+                } else {
+                    self.is_pending_too_long(job).then_some(Reason::PendingDeadlineExceeded)
+                };
+                if cause == Some(Reason::PendingDeadlineExceeded) {
+                    preflight.message = self.never_started(job);
+                    preflight.reason = Reason::PendingDeadlineExceeded.name().to_string();
+                }
+                preflight.stopping = cause.map(|reason| reason.name().to_string());
             }
             if let Some(cause) = &preflight.stopping {
                 self.delete(&job.name, &job.uid, cause == Reason::NodeLost.name());
@@ -127,6 +149,7 @@ impl Deciding<'_> {
             self.look_again(self.policy.progress_interval_seconds);
             return self.ensure_config_map(job, work);
         }
+        preflight.stopping = None;
         match answer(job) {
             Answer::Ready(message) if message.plan.is_some() => self.adopt(preflight, *message),
             Answer::Problems { exit, message } => {

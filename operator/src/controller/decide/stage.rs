@@ -6,6 +6,7 @@ use medtrain_crds::training::status::{MedicalTrainingStatus, ProbeStatus, StageP
 
 use super::preflight::{Answer, answer};
 use super::{Action, Deciding, Work, clip, is_open, set};
+use crate::controller::build;
 use crate::controller::outcome::{Ended, ended};
 use crate::controller::seen::{SeenJob, SeenPod, USUAL_START_SECONDS};
 
@@ -78,12 +79,20 @@ impl Deciding<'_> {
             }
             return self.look_again(30);
         }
-        if stage.stopping.is_none() {
-            stage.stopping = self.stop_reason(stage, job).map(|reason| reason.name().to_string());
+        if stage.stopping.is_none()
+            && let Some(reason) = self.stop_reason(stage, job, &work)
+        {
+            stage.stopping = Some(reason.name().to_string());
+            if reason == Reason::PendingDeadlineExceeded {
+                stage.message = clip(&self.never_started(job));
+            }
         }
         if let Some(cause) = &stage.stopping {
             let lost = cause == Reason::NodeLost.name();
-            stage.message = clip(&format!("stopping: {cause}"));
+            // What kept the pod from starting is all that is left of it once its Job is gone.
+            if cause != Reason::PendingDeadlineExceeded.name() {
+                stage.message = clip(&format!("stopping: {cause}"));
+            }
             self.delete(&job.name, &job.uid, lost);
             return self.look_again(30);
         }
@@ -143,12 +152,15 @@ impl Deciding<'_> {
         stage.pod_uid = Some(pod.uid.clone());
     }
 
-    fn stop_reason(&mut self, stage: &StageStatus, job: &SeenJob) -> Option<Reason> {
+    fn stop_reason(&mut self, stage: &StageStatus, job: &SeenJob, work: &Work) -> Option<Reason> {
         if self.training.suspend {
             return Some(Reason::Suspended);
         }
         if stage.attempt_disruptions >= self.policy.max_disruptions {
             return Some(Reason::TooManyDisruptions);
+        }
+        if self.accepted() && self.is_outdated(job, work) {
+            return Some(Reason::Superseded);
         }
         if self.is_on_lost_node(job) {
             return Some(Reason::NodeLost);
@@ -177,6 +189,13 @@ impl Deciding<'_> {
         job.pods.iter().any(lost)
     }
 
+    /// Whether its pod has yet to start and would be another one now: what kept it from starting may be corrected.
+    pub(super) fn is_outdated(&self, job: &SeenJob, work: &Work) -> bool {
+        let begun = job.pods.iter().any(|pod| pod.running || pod.terminated.is_some());
+        let now = build::template_digest(self.training, work);
+        !job.suspended && !begun && job.pod_template.is_some() && now.is_some() && job.pod_template != now
+    }
+
     pub(super) fn is_pending_too_long(&mut self, job: &SeenJob) -> bool {
         let limit = self.policy.pending_deadline_seconds;
         let Some(started) = job.started.filter(|_| limit > 0 && !job.suspended) else { return false };
@@ -197,6 +216,13 @@ impl Deciding<'_> {
         }
     }
 
+    /// What a Job is given up with whose pod did not start in time.
+    pub(super) fn never_started(&self, job: &SeenJob) -> String {
+        let (_, reason, text) = self.pod_state(job);
+        let text = if text.is_empty() { reason.meaning() } else { &text };
+        format!("its pod did not start within {} s: {reason}: {text}", self.policy.pending_deadline_seconds)
+    }
+
     /// State, reason and message by what its newest pod does.
     pub(super) fn pod_state(&self, job: &SeenJob) -> (StageState, Reason, String) {
         if job.suspended {
@@ -204,7 +230,9 @@ impl Deciding<'_> {
         }
         let warning = job.warning.clone().unwrap_or_default();
         let Some(pod) = job.pod() else {
-            return (StageState::Starting, pod_refused(&warning), warning);
+            // `Error creating: pods "…" is forbidden: ` says nothing that the reason doesn't.
+            let text = warning.split_once(" is forbidden: ").map_or(warning.as_str(), |(_, text)| text);
+            return (StageState::Starting, pod_refused(&warning), text.to_string());
         };
         // The Job controller takes a second or two to say what a pod's end means.
         let ended = pod.terminated.is_some() && !pod.disrupted && pod.deleting_since.is_none();
@@ -251,9 +279,7 @@ impl Deciding<'_> {
         let cause = stage.stopping.take();
         match cause.as_deref().and_then(Reason::parse) {
             Some(Reason::PendingDeadlineExceeded) => {
-                let waited = self.policy.pending_deadline_seconds;
-                let why = stage.reason.clone();
-                let message = format!("the pod did not start within {waited} s ({why})");
+                let message = stage.message.clone();
                 self.end(stage, Ended::Charged { reason: Reason::PendingDeadlineExceeded, message, last: true });
             }
             Some(Reason::ActiveDeadlineExceeded) => {

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use super::{Action, Work, decide, is_open};
 use crate::config::{Defaults, Policy};
-use crate::controller::build;
 use crate::controller::seen::{ForeignConfigMap, JobEnd, Observed, SeenJob, SeenPod, Terminated};
 use crate::controller::validate::{Training, validate};
+use crate::controller::{build, names};
 use crate::resource::RawTraining;
 
 /// A training, its children and a clock.
@@ -57,6 +57,11 @@ impl World {
         self.training().status
     }
 
+    /// STATUS of `kubectl get`.
+    fn summary(&self) -> String {
+        self.status().summary.unwrap().state
+    }
+
     fn stage(&self, name: &str) -> medtrain_crds::training::status::StageStatus {
         self.status().stage(name).cloned().unwrap()
     }
@@ -96,6 +101,7 @@ impl World {
             stage,
             attempt,
             key: String::new(),
+            pod_template: job.metadata.annotations.unwrap().get(names::POD_TEMPLATE).cloned(),
             deleting: false,
             suspended: job.spec.unwrap().suspend == Some(true),
             started: Some(self.now),
@@ -249,6 +255,7 @@ fn the_third_charged_attempt_is_the_last() {
     }
     assert_eq!(world.stage("sft").state, StageState::Failed);
     assert!(world.status().is(condition::FAILED));
+    assert_eq!(world.status().summary.unwrap().restarts, 2);
 }
 
 #[test]
@@ -467,9 +474,131 @@ fn a_pod_that_never_starts_fails_the_stage_and_says_why() {
     pod.unschedulable = Some("0/1 nodes are available: 1 Insufficient nvidia.com/gpu".into());
     world.settle();
     assert_eq!(world.stage("sft").reason, "Unschedulable");
+    assert_eq!(world.summary(), "Unschedulable");
+    assert_eq!(world.status().condition(condition::DEGRADED).unwrap().reason, "Unschedulable");
     world.wait(3601);
     let stage = world.stage("sft");
     assert_eq!((stage.state, stage.reason.as_str()), (StageState::Failed, "PendingDeadlineExceeded"));
+    let failed = world.status().condition(condition::FAILED).unwrap().message.clone();
+    assert!(failed.starts_with("sft: its pod did not start within 3600 s: Unschedulable: 0/1 nodes"), "{failed}");
+    assert!(failed.ends_with("a new spec.retryToken tries again"), "{failed}");
+}
+
+#[test]
+fn a_preflight_pod_that_never_starts_fails_the_training_and_says_why() {
+    let mut world = World::new();
+    world.settle();
+    let pod = &mut world.live(None).pods[0];
+    pod.running = false;
+    pod.waiting = Some(("CreateContainerConfigError".into(), "secret \"store\" not found".into()));
+    world.settle();
+    assert_eq!(world.summary(), "ContainerConfigError");
+    let degraded = world.status().condition(condition::DEGRADED).unwrap().clone();
+    assert_eq!((degraded.status.as_str(), degraded.reason.as_str()), ("True", "ContainerConfigError"));
+    world.wait(3601);
+    let failed = world.status().condition(condition::FAILED).unwrap().clone();
+    assert_eq!((failed.status.as_str(), failed.reason.as_str()), ("True", "PendingDeadlineExceeded"));
+    assert!(failed.message.contains("secret \"store\" not found"), "{}", failed.message);
+    assert_eq!(world.status().condition(condition::ACCEPTED).unwrap().status, "False");
+    world.edit("retryToken", "2".into());
+    world.answer();
+    assert_eq!(world.stage("sft").state, StageState::Running);
+}
+
+#[test]
+fn what_keeps_a_pod_away_is_told_and_forgotten_once_it_runs() {
+    let forbidden = "Error creating: pods \"t-sft-1-x\" is forbidden:";
+    for (warning, reason) in [
+        (format!("{forbidden} exceeded quota: small, requested: requests.memory=1Gi"), "QuotaExceeded"),
+        (format!("{forbidden} violates PodSecurity \"restricted:latest\": forbidden AppArmor profile"), "PodForbidden"),
+        (format!("{forbidden} failed quota: small: must specify requests.memory for: trainer"), "PodForbidden"),
+        (format!("{forbidden} maximum memory usage per Container is 1Gi, but limit is 2Gi"), "PodForbidden"),
+        (
+            format!("{forbidden} error looking up service account ns/x: serviceaccount \"x\" not found"),
+            "ServiceAccountMissing",
+        ),
+        ("Error creating: Internal error occurred".to_string(), "PodNotCreated"),
+    ] {
+        let mut world = World::running();
+        let job = world.live(Some("sft"));
+        let pods = std::mem::take(&mut job.pods);
+        job.warning = Some(warning.clone());
+        world.settle();
+        let degraded = world.status().condition(condition::DEGRADED).unwrap().clone();
+        let words = warning.strip_prefix(forbidden).unwrap_or(&warning).trim_start();
+        assert_eq!((degraded.reason.as_str(), degraded.message), (reason, format!("sft: {words}")));
+        assert_eq!(world.summary(), reason);
+        world.live(Some("sft")).pods = pods;
+        world.wait(30);
+        let stage = world.stage("sft");
+        assert_eq!((stage.state, stage.attempt, stage.charged_attempts), (StageState::Running, 1, 0), "{warning}");
+        assert!(!world.status().is(condition::DEGRADED), "{warning}");
+    }
+}
+
+#[test]
+fn while_a_pod_does_not_start_its_events_are_read_again_and_again() {
+    for stage in [None, Some("sft")] {
+        let mut world = if stage.is_some() { World::running() } else { World::new() };
+        world.settle();
+        world.live(stage).pods.clear();
+        world.settle();
+        let decision = decide(&world.training(), &world.seen, world.now, &world.policy);
+        assert!(decision.requeue_seconds <= 30, "{stage:?}: {}", decision.requeue_seconds);
+    }
+}
+
+#[test]
+fn a_corrected_pod_template_replaces_a_pod_that_has_not_started_and_no_other() {
+    for stage in [None, Some("sft")] {
+        let mut world = if stage.is_some() { World::running() } else { World::new() };
+        world.settle();
+        let pod = &mut world.live(stage).pods[0];
+        pod.running = false;
+        pod.waiting = Some(("ImagePullBackOff".into(), "no such image".into()));
+        world.settle();
+        let old = world.live(stage).uid.clone();
+        world.edit("podTemplate", json!({"image": "trainer:2"}));
+        if stage.is_some() {
+            world.answer();
+        }
+        world.wait(30);
+        assert_ne!(world.live(stage).uid, old, "{stage:?}");
+        if let Some(name) = stage {
+            let stage = world.stage(name);
+            assert_eq!((stage.state, stage.attempt, stage.charged_attempts), (StageState::Running, 2, 0));
+        } else {
+            assert_eq!(world.status().preflight.unwrap().charged, 0);
+        }
+        let old = world.live(stage).uid.clone();
+        world.edit("podTemplate", json!({"image": "trainer:3"}));
+        world.wait(30);
+        assert_eq!(world.live(stage).uid, old, "a pod that runs was replaced");
+    }
+}
+
+#[test]
+fn a_preflight_that_hangs_goes_once_the_spec_has_another() {
+    let mut world = World::new();
+    world.settle();
+    let job = world.live(None);
+    job.pods[0].running = false;
+    let old = job.uid.clone();
+    world.edit("seed", 7.into());
+    assert_eq!(world.seen.jobs.len(), 1, "{:?}", world.seen.jobs);
+    assert_ne!(world.live(None).uid, old);
+    world.say(None, 64, PreflightMessage::failed(ExitCode::Config, vec!["x".into()]).to_json());
+    world.settle();
+    assert!(world.status().is(condition::FAILED));
+}
+
+#[test]
+fn of_a_long_message_the_middle_goes() {
+    let text = format!("place: {}: the way out", "x".repeat(500));
+    let clipped = super::clip(&text);
+    assert_eq!(clipped.chars().count(), MedicalTrainingStatus::MAX_MESSAGE);
+    assert!(clipped.starts_with("place: x") && clipped.contains('…') && clipped.ends_with("x: the way out"));
+    assert_eq!(super::clip("short"), "short");
 }
 
 #[test]
