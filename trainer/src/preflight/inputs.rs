@@ -11,6 +11,7 @@ use medtrain_crds::resolve::{FileIdentity, Plan, PlannedDataset, PlannedInput, P
 use medtrain_crds::stage::{DataFormat, StageKind, TrainArgs};
 
 use super::{Workspace, data_files, remote};
+use crate::artifact::sha256_hex;
 use crate::data::formats::Shape;
 use crate::data::{ChatTemplate, DataRequest, Prepared, Tokenizer, prepare};
 use crate::failure::{Failure, Result};
@@ -55,8 +56,8 @@ pub fn digest_of(model: &ResolvedModel) -> Result<Digest> {
     digest.map_err(|error| Failure::internal(error.to_string()))
 }
 
-/// A directory with a tokenizer, with or without a model beside it, and its identity; of a model on the hub only the
-/// tokenizer is downloaded.
+/// A directory with a tokenizer, with or without a model beside it, and its identity, which does not depend on the place;
+/// of a model on the hub or in a store only the tokenizer is downloaded.
 ///
 /// # Errors
 /// 65 when there is none; as [`model`].
@@ -70,10 +71,15 @@ pub fn tokenizer_dir(ws: &Workspace, uri: &str, revision: Option<&str>) -> Resul
             return Ok((found.dir, digest));
         }
         Some(("file", path)) => Some(PathBuf::from(percent_decode(path))),
-        Some(_) => None,
+        Some(_) => {
+            let copy = ws.workdir.join("tokenizers").join(&sha256_hex(uri.as_bytes())[..32]);
+            remote::copy_folder(ws, uri, &copy, &|name| TOKENIZER_FILES.contains(&name))?;
+            Some(copy)
+        }
         None => Some(ws.base.join(uri)),
     };
     let Some(dir) = dir else {
+        // The tokenizer of a GGUF file comes with its model.
         let model = model(ws, uri, revision)?;
         return Ok((model.dir.clone(), digest_of(&model)?));
     };

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::fixture::{Lab, SPEC, STAGES, config, write_model};
 use super::*;
 use crate::artifact::read_pointer;
+use crate::data::fixture::Fixture;
 use crate::weights::peft::{AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter};
 
 fn four_stages() -> Lab {
@@ -252,6 +253,41 @@ fn a_random_model_needs_room_for_its_tokenizer() {
     lab.training(&random.replace("304", "200"), stage);
     let expected = "model.random: vocab_size is 200, but the tokenizer has 301 tokens; set it to that";
     assert_eq!(lab.problem(), (64, expected.to_owned()));
+}
+
+#[test]
+fn a_tokenizer_in_a_store_needs_no_model_beside_it_and_is_the_same_as_in_a_folder() {
+    let lab = one_stage("");
+    let stage = "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}";
+    let plan = |tokenizer: &str| {
+        let random = format!("{{tokenizer: \"{tokenizer}\", random: {}}}", config());
+        lab.training(&SPEC.replace("{uri: model}", &random), stage);
+        lab.preflight().map(|found| found.plan.stages[0].key.clone())
+    };
+    Fixture::chatml().write_files(&lab.path("words"));
+    let (_, ws) = lab.open().unwrap();
+    let store = ws.open_store("memory://tokenizer/words").unwrap();
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        store.put(name, fs::read(lab.path("words").join(name)).unwrap()).unwrap();
+    }
+    for name in ["model.safetensors", "onnx/config.json"] {
+        store.put(name, "not asked for").unwrap();
+    }
+    assert_eq!(plan("memory://tokenizer/words").unwrap(), plan("words").unwrap());
+    let (copy, _) = tokenizer_dir(&ws, "memory://tokenizer/words", None).unwrap();
+    assert!(!copy.join("model.safetensors").exists() && !copy.join("onnx").exists());
+
+    // What the store has lost is no part of the copy either.
+    store.put("added_tokens.json", "{}").unwrap();
+    let more = plan("memory://tokenizer/words").unwrap();
+    store.delete("added_tokens.json").unwrap();
+    assert_ne!(plan("memory://tokenizer/words").unwrap(), more);
+    assert_eq!(plan("memory://tokenizer/words").unwrap(), plan("words").unwrap());
+
+    store.delete("tokenizer.json").unwrap();
+    plan("memory://tokenizer/words").unwrap_err();
+    let expected = "model.tokenizer: memory://tokenizer/words: holds no tokenizer.json; name a folder that does";
+    assert_eq!(lab.problem(), (65, expected.to_owned()));
 }
 
 #[test]
