@@ -19,7 +19,7 @@ use super::{
     training::Training,
 };
 use crate::{
-    adapter,
+    adapter::{self, BaseRecord},
     data::{ChatTemplate, DataReport, Prepared, Tokenizer, example::DropReason},
     failure::{Failure, Result},
     model::{Decoder, ModelConfig, Parameter, Parameters, load},
@@ -49,6 +49,8 @@ impl<B: LmBackend> StageTask<B> {
 pub struct Job<B: LmBackend> {
     /// The model that is trained, or trained upon.
     pub base: ModelInput,
+    /// What an adapter says of that model; `None` where all weights are trained.
+    pub base_record: Option<BaseRecord>,
     /// All inputs by role.
     pub inputs: Vec<(Role, ModelInput)>,
     pub tokenizer: Tokenizer,
@@ -92,8 +94,19 @@ pub fn build<B: LmBackend>(
 
     monitor.phase(Phase::Loading);
     let model = load::load::<B>(&base.dir, positions(stage, &data), device)?;
+    let base_record = match &stage.tuning {
+        Tuning::Lora(_) => Some(BaseRecord::of(&model, &base.name)?),
+        Tuning::Full => None,
+    };
+    if let (Some(adapter), Some(ours)) = (find(&inputs, Role::Adapter), &base_record)
+        && let Some(theirs) = BaseRecord::read(adapter.adapter_dir())?
+        && let Some(other) = theirs.contradicts(adapter.adapter_dir(), &base.uri, &ours.weights_sha256)
+    {
+        return Err(Failure::input(format!("{other}; name that model as the policy, or drop the adapter"))
+            .at(format!("{}.inputs.adapter", stage.name)));
+    }
     let (task, training) = task(stage, &inputs, &base, model, data, &tokenizer, template.as_ref(), device)?;
-    Ok(Job { base, inputs, tokenizer, template, counts, task, training })
+    Ok(Job { base, base_record, inputs, tokenizer, template, counts, task, training })
 }
 
 fn find(inputs: &[(Role, ModelInput)], role: Role) -> Option<&ModelInput> {
@@ -181,7 +194,7 @@ fn continue_from<B: LmBackend>(
     config: &ModelConfig,
     device: &B::Device,
 ) -> Result<()> {
-    let dir = adapter.adapter.as_deref().unwrap_or(&adapter.dir);
+    let dir = adapter.adapter_dir();
     let loaded = adapter::load::<B>(dir, &base.dir, config, device)?;
     if loaded.config.r != lora.rank as usize || (loaded.config.scaling() - lora.scale()).abs() > 1e-6 * lora.scale() {
         return Err(Failure::config(format!(
