@@ -2,6 +2,8 @@
 //!
 //! Holds: data is read and checked before weights are; nothing is written to the store.
 
+use std::sync::Arc;
+
 use medtrain_crds::{
     contract::{DataCounts, Phase, metrics},
     resolve::{PlannedStage, Role},
@@ -53,7 +55,7 @@ pub struct Job<B: LmBackend> {
     pub base_record: Option<BaseRecord>,
     /// All inputs by role.
     pub inputs: Vec<(Role, ModelInput)>,
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Arc<Tokenizer>,
     pub template: Option<ChatTemplate>,
     pub counts: DataCounts,
     pub task: StageTask<B>,
@@ -106,7 +108,7 @@ pub fn build<B: LmBackend>(
             .at(format!("{}.inputs.adapter", stage.name)));
     }
     let (task, training) = task(stage, &inputs, &base, model, data, &tokenizer, template.as_ref(), device)?;
-    Ok(Job { base, base_record, inputs, tokenizer, template, counts, task, training })
+    Ok(Job { base, base_record, inputs, tokenizer: Arc::new(tokenizer), template, counts, task, training })
 }
 
 fn find(inputs: &[(Role, ModelInput)], role: Role) -> Option<&ModelInput> {
@@ -151,10 +153,11 @@ fn task<B: LmBackend>(
         continue_from(&mut parameters, adapter, lora, base, tuned.config(), device)?;
     }
     let units = Units::new(stage.kind, &data.train, &args, seed);
+    let stop_ids = template.map_or_else(|| tokenizer.eos_ids(), ChatTemplate::stop_ids).to_vec();
     let Prepared { train, eval, .. } = data;
     let task = match (stage.kind, original) {
         (StageKind::PT | StageKind::SFT, _) => {
-            StageTask::Causal(Box::new(CausalTask { train, eval, units, args, seed }))
+            StageTask::Causal(Box::new(CausalTask { train, eval, units, args, seed, stop_ids }))
         }
         (StageKind::RM, _) => {
             parameters.insert(SCORE.into(), init_head::<B>(hidden_size, seed, device));
@@ -164,7 +167,6 @@ fn task<B: LmBackend>(
         (StageKind::PPO, Some(policy)) => {
             init_value_head(&mut parameters, hidden_size, device);
             let ppo = stage.ppo.clone().ok_or_else(|| missing(stage, "ppo"))?;
-            let stop_ids = template.map_or_else(|| tokenizer.eos_ids().to_vec(), |t| t.stop_ids().to_vec());
             let stop = template.and_then(ChatTemplate::turn_end_id).or(tokenizer.eos()).ok_or_else(|| {
                 Failure::config(format!(
                     "{}: neither template nor tokenizer has a token that ends an answer",

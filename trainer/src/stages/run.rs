@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -170,6 +171,9 @@ impl StageRun<'_> {
         let events = scratch.join("artifact").join("runs");
         std::fs::create_dir_all(&events).map_err(|error| Failure::io(&events, &error))?;
         let configuration = finish::configuration(self.stage)?;
+        if self.stage.train.log_samples {
+            monitor.show_samples(Arc::clone(&job.tokenizer));
+        }
         let Some(restored) = restored else {
             monitor.record(&events, &self.run, None, &configuration)?;
             return Ok(true);
