@@ -148,7 +148,21 @@ pub fn stage_data(
     tokenizer: &Tokenizer,
     template: Option<&ChatTemplate>,
 ) -> Result<Prepared> {
-    let request = Request { kind: stage.kind, dataset: &stage.dataset, seed: stage.seed, args: &stage.train };
+    sampled_data(ws, stage, None, tokenizer, template)
+}
+
+/// The same; of more bytes than `scan` a sample of the rows, as a preflight reads them.
+///
+/// # Errors
+/// As [`stage_data`].
+pub fn sampled_data(
+    ws: &Workspace,
+    stage: &PlannedStage,
+    scan: Option<u64>,
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+) -> Result<Prepared> {
+    let request = Request { kind: stage.kind, dataset: &stage.dataset, seed: stage.seed, args: &stage.train, scan };
     request.prepare(ws, tokenizer, template)
 }
 
@@ -159,6 +173,8 @@ pub(super) struct Request<'a> {
     pub dataset: &'a PlannedDataset,
     pub seed: u64,
     pub args: &'a TrainArgs,
+    /// See [`DataRequest::scan`].
+    pub scan: Option<u64>,
 }
 
 impl Request<'_> {
@@ -174,6 +190,7 @@ impl Request<'_> {
             tokenizer,
             template,
             workdir: &ws.workdir,
+            scan: self.scan,
         })?;
         if let Some(format) = self.dataset.format {
             for file in prepared.train_report.files.iter().chain(&prepared.eval_report.files) {

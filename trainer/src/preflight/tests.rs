@@ -264,6 +264,7 @@ fn a_tokenizer_in_a_store_needs_no_model_beside_it_and_is_the_same_as_in_a_folde
         lab.training(&SPEC.replace("{uri: model}", &random), stage);
         lab.preflight().map(|found| found.plan.stages[0].key.clone())
     };
+    fs::create_dir(lab.path("words")).unwrap();
     Fixture::chatml().write_files(&lab.path("words"));
     let (_, ws) = lab.open().unwrap();
     let store = ws.open_store("memory://tokenizer/words").unwrap();
@@ -521,4 +522,48 @@ fn a_named_format_that_the_rows_do_not_have_is_an_error() {
     let expected = "stages[0].dataset: sft.jsonl: the rows are instruction/output, but dataset.format says messages; \
                     correct it or drop the line";
     assert_eq!(lab.problem(), (66, expected.to_owned()));
+}
+
+#[test]
+fn of_much_data_a_sample_is_read_and_the_stage_reads_the_rest() {
+    let lab = Lab::new();
+    lab.lines("sft.jsonl", 8_000, |i| {
+        format!(r#"{{"instruction":"What helps on the {i:060}th day?","output":"Rest."}}"#)
+    });
+    let stage = |more: &str| {
+        let stage = format!(
+            "    - {{name: sft, kind: SFT, dataset: {{train: [sft.jsonl]{more}}}, train: {{maxLength: 160, \
+             perDeviceTrainBatchSize: 2, gradientAccumulationSteps: 1, numTrainEpochs: \"1\"}}}}"
+        );
+        lab.training(SPEC, &stage);
+        lab.preflight().unwrap()
+    };
+    let whole = stage("");
+    let (all, read) = (&whole.stages[0], stage(", maxScanBytes: 200000"));
+    let part = &read.stages[0];
+    assert_eq!(part.key, all.key);
+    assert_eq!(all.sample, None);
+    let near = |found: u64, wanted: u64| (found as f64 / wanted as f64 - 1.0).abs() < 0.02;
+    assert!(near(part.data.train.rows, 8_000), "{:?}", part.data.train);
+    assert!(near(part.steps, 4_000), "{} steps", part.steps);
+    assert!(
+        near(part.data.train.tokens, part.data.train.rows * all.data.train.tokens / 8_000),
+        "{:?}",
+        part.data.train
+    );
+    let warned = read.warnings.iter().find(|text| text.contains("maxScanBytes")).unwrap();
+    assert!(warned.starts_with("stages[0].dataset: rows of 0 of 0 MiB were read"), "{warned}");
+
+    // What the sample did not see the stage finds, before anything is loaded.
+    let mut text = fs::read_to_string(lab.path("sft.jsonl")).unwrap();
+    text.push_str("{\"instruction\": 7, \"output\": \"x\"}\n");
+    lab.file("sft.jsonl", &text);
+    let found = stage(", maxScanBytes: 200000");
+    let (_, ws) = lab.open().unwrap();
+    let stage = &found.plan.stages[0];
+    let tokenizer = stage_tokenizer(&ws, &found.plan, stage).unwrap();
+    let template = stage_template(stage, &tokenizer).unwrap();
+    let failure = stage_data(&ws, stage, &tokenizer, template.as_ref()).err().unwrap();
+    assert_eq!(failure.exit.code(), 66);
+    assert!(failure.message.starts_with("sft.jsonl: line 8001: "), "{}", failure.message);
 }
