@@ -7,6 +7,16 @@ step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medt
 model=$(bash "$tools/model.sh" "$medtrain")
 
 say "Training: four stages, about 15 minutes on 2 cores; Ctrl-C saves a checkpoint, and \`make demo\` again goes on from it"
-# exec: signals and the exit code are medtrain's own.
-exec "$medtrain" run crds/examples/demo.yaml \
-    --set "model.uri=$model" --set "output.uri=$root/outputs/demo" --questions tests/data/questions.txt "$@"
+"$medtrain" run crds/examples/demo.yaml \
+    --set "model.uri=$model" --set "output.uri=$root/outputs/demo" --questions tests/data/questions.txt "$@" &
+training=$!
+# Signals and the exit code are medtrain's own. Ctrl-C reaches it through the terminal; `wait` ends at every signal.
+trap : INT
+trap 'kill -TERM "$training" 2>/dev/null || true' TERM
+while :; do
+    status=0
+    wait "$training" || status=$?
+    kill -0 "$training" 2>/dev/null || break
+done
+((status == 0)) || exit "$status"
+python3 "$tools/demo_kl.py" crds/examples/demo.yaml "$root/outputs/demo"

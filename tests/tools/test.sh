@@ -25,6 +25,7 @@ suite "Sample data tests" python3 -m unittest discover --start-directory tests/d
 suite "Image tests" python3 -m unittest discover --start-directory images
 suite "End-to-end tests" bash tests/e2e/run.sh
 suite "Scale tests" bash tests/scale/run.sh 50
+suite "Tool tests" python3 -m unittest discover --start-directory tests/tools
 suite "Bench tests" python3 -m unittest discover --start-directory tests/bench
 suite "Chart tests" bash tests/chart/run.sh
 suite "Chart tests on a cluster" bash tests/chart/cluster/run.sh

@@ -50,7 +50,8 @@ fn the_first_minibatch_of_a_rollout_has_ratio_one() {
 }
 
 /// Guards the stages' `recipe` numbers: whoever changes what a step computes changes these losses, and must then raise the
-/// recipe (crds/src/stage), or finished stages would be taken for the new ones.
+/// recipe (crds/src/stage), or finished stages would be taken for the new ones. `stages/recipe_tests.rs` holds RM and PPO
+/// more closely, over weights that no step has touched.
 #[test]
 fn the_first_steps_of_each_kind_have_their_golden_losses() {
     // Of RM and PPO the first alone: later ones are small or depend on drawn tokens, so rounding shows.

@@ -91,18 +91,32 @@ fn the_merge_command_gives_the_merged_model_of_the_stage() {
         fs::read(lab.path("whole/model.safetensors")).unwrap(),
         fs::read(lab.artifact("sft").join("merged/model.safetensors")).unwrap()
     );
-    assert!(!text(&merge("second")).contains("was trained on"));
-    let stranger = |model: &std::path::Path, adapter: &std::path::Path, to: &str| {
+    assert!(!text(&merge("second")).contains("was trained"));
+    let stranger = |model: &std::path::Path, adapter: &std::path::Path, more: &[&str]| {
         let mut command = lab.medtrain();
-        command.arg("merge").arg("--model").arg(model).arg("--adapter").arg(adapter).args(["--output", to]);
-        command.output().unwrap()
+        command.arg("merge").arg("--model").arg(model).arg("--adapter").arg(adapter).args(["--output", "other"]);
+        command.args(more).output().unwrap()
     };
-    let other = stranger(&lab.artifact("sft").join("merged"), &adapter, "other");
-    assert_ok(&other);
-    assert!(text(&other).contains("was trained on"), "{}", text(&other));
-    let above = stranger(&lab.artifact("pt"), &adapter, "above");
+    // The same shapes, other weights.
+    let sibling = lab.artifact("sft").join("merged");
+    let other = stranger(&sibling, &adapter, &[]);
+    assert_eq!(other.status.code(), Some(65), "{}", text(&other));
+    assert!(text(&other).contains("was trained over \"../../../pt-"), "{}", text(&other));
+    assert!(!lab.path("other").exists());
+    let mut generate = lab.medtrain();
+    generate.args(["generate", "--prompt", "x", "--model"]).arg(&sibling).arg("--adapter").arg(&adapter);
+    let refused = generate.output().unwrap();
+    assert_eq!(refused.status.code(), Some(65), "{}", text(&refused));
+    // Checkpoints hold adapters too, and record the base as well.
+    let checkpoints = fs::canonicalize(lab.artifact("sft")).unwrap().parent().unwrap().join("checkpoints");
+    let checkpoint = fs::read_dir(checkpoints).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(stranger(&sibling, &checkpoint, &[]).status.code(), Some(65));
+    let above = stranger(&lab.artifact("pt"), &adapter, &[]);
     assert_eq!(above.status.code(), Some(65));
     assert!(text(&above).contains("holds no config.json; did you mean"), "{}", text(&above));
+    let forced = stranger(&sibling, &adapter, &["--force-base"]);
+    assert_ok(&forced);
+    assert!(text(&forced).contains("warning: ") && text(&forced).contains("was trained over"), "{}", text(&forced));
     let again = merge("whole");
     assert_eq!(again.status.code(), Some(64));
     assert!(text(&again).contains("exists already"), "{}", text(&again));

@@ -151,6 +151,7 @@ const FIELDS: &[(&str, &str, Effect)] = &[
     ("PT", "dataset.evalFraction=0.1", Effect::Other),
     ("SFT", "dataset.weights=[2]", Effect::Other),
     ("SFT", "dataset.format=messages", Effect::Other),
+    ("SFT", "dataset.maxScanBytes=7", Effect::Same),
     ("SFT", "full={}", Effect::Other),
     ("SFT", "podTemplate.image=other", Effect::Same),
 ];

@@ -39,7 +39,12 @@ pub struct DatasetArgs {
     /// One for each entry of `train`.
     pub weights: Vec<f64>,
     pub format: Option<DataFormat>,
+    /// Of more than this, rows are sampled before the stage itself reads all.
+    pub max_scan_bytes: u64,
 }
+
+/// Minutes of tokenising on two cores.
+const MAX_SCAN_BYTES: u64 = 1 << 30;
 
 pub(super) fn resolve(spec: &MedicalTrainingSpec, errors: &mut Vec<SpecError>) -> Vec<ResolvedStage> {
     if spec.stages.is_empty() {
@@ -123,7 +128,14 @@ fn dataset(spec: Option<&DatasetSpec>, kind: StageKind, path: &str, errors: &mut
             format!("{kind} stages can't read {}; they read {}", format.name(), fitting.collect::<Vec<_>>().join(", "));
         errors.push(SpecError::new(place("format"), message));
     }
-    DatasetArgs { train: spec.train.clone(), eval: spec.eval.clone(), eval_fraction, weights, format: spec.format }
+    DatasetArgs {
+        train: spec.train.clone(),
+        eval: spec.eval.clone(),
+        eval_fraction,
+        weights,
+        format: spec.format,
+        max_scan_bytes: spec.max_scan_bytes.unwrap_or(MAX_SCAN_BYTES),
+    }
 }
 
 fn tuning(

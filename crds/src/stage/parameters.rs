@@ -173,7 +173,7 @@ section!(
     save_dtype: Dtype = "saveDtype", Type::Choice(&["float32", "bfloat16", "float16"]), UNSET, ALL, UNLESS_UNSET,
         "Dtype of the merged model; else the base's.", "MedTrain";
     log_samples: bool = "logSamples", Type::Bool, OFF, ALL, OUTPUT_ONLY,
-        "Reserved for samples in TensorBoard: accepted, without effect yet.", "MedTrain";
+        "Shows a few rows and the model's answers in TensorBoard, at each evaluation and logged rollout: the text of data rows then lies in the output.", "MedTrain";
 });
 
 section!(

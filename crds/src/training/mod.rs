@@ -270,6 +270,9 @@ pub struct DatasetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "k8s", schemars(with = "Value"))]
     pub format: Option<DataFormat>,
+    /// Of more bytes than this the preflight samples rows and estimates; the stage checks all of them. 1 GiB if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_scan_bytes: Option<u64>,
 }
 
 /// What of a pod may be set; the fields of Kubernetes' `PodSpec` and `Container`, their content unchecked here.

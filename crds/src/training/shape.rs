@@ -137,6 +137,7 @@ pub(super) const DATASET: &[Field] = &[
             "prompt",
         ])),
     ),
+    optional("maxScanBytes", Shape::Scalar(Type::Int { min: 1, max: (1 << 53) - 1 })),
 ];
 
 pub(super) const POD_TEMPLATE: &[Field] = &[

@@ -2,6 +2,7 @@
 //!
 //! Holds: an [`Adapter`] is a view of [`Parameters`] for one forward; the parameters own the values.
 
+mod base;
 mod load;
 mod merge;
 
@@ -15,6 +16,7 @@ use crate::{
     ops::LmBackend,
 };
 
+pub use base::{BaseRecord, weights_digest};
 pub use load::{LoadedAdapter, load};
 pub use merge::merge;
 

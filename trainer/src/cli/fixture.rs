@@ -40,6 +40,13 @@ pub fn speaking_model() -> TempDir {
     dir
 }
 
+/// The model at `dir`, without an adapter.
 pub fn model_args(dir: &Path) -> ModelArgs {
-    ModelArgs { model: dir.display().to_string(), adapter: None, workdir: dir.join("work"), threads: None }
+    ModelArgs {
+        model: dir.display().to_string(),
+        adapter: None,
+        force_base: false,
+        workdir: dir.join("work"),
+        threads: None,
+    }
 }

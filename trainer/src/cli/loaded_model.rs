@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    adapter::{self, LoadedAdapter},
+    adapter::{self, BaseRecord, LoadedAdapter},
     data::Tokenizer,
     failure::{Failure, Result},
     model::{Decoder, ModelConfig, load},
@@ -29,6 +29,9 @@ pub struct ModelArgs {
     /// A LoRA adapter for the model: a directory that PEFT or a stage wrote, or hf://org/name
     #[arg(long, value_name = "DIR|URI")]
     pub adapter: Option<String>,
+    /// Put the adapter on this model even if it was trained over other weights
+    #[arg(long)]
+    pub force_base: bool,
     /// Where imports of .gguf files are kept; may be deleted at any time
     #[arg(long, value_name = "DIR", default_value = ".medtrain")]
     pub workdir: PathBuf,
@@ -130,10 +133,10 @@ impl ModelArgs {
             Some(adapter_dir) => Some(adapter::load::<B>(adapter_dir, &dir, &config, device)?),
             None => None,
         };
-        let doubt = adapter_dir
-            .as_ref()
-            .zip(adapter.as_ref())
-            .and_then(|(adapter_dir, adapter)| other_base(&adapter.config, adapter_dir, &self.model, &dir));
+        let doubt = match adapter_dir.as_deref().zip(adapter.as_ref()) {
+            Some((at, adapter)) => check_base(&adapter.config, at, &model, (&self.model, &dir), self.force_base)?,
+            None => None,
+        };
         Ok(LoadedModel { model, adapter, dir, adapter_dir, doubt })
     }
 }
@@ -157,8 +160,31 @@ pub(super) fn require_any(dir: &Path, files: &[&str]) -> Result<()> {
     }
 }
 
+/// Is the model, found at `dir` by `uri`, the base of this adapter? By the weights that the adapter records; a sentence of
+/// doubt if it records none and names another base, or if `force` takes another one.
+///
+/// # Errors
+/// 65 for other weights than the recorded ones, unless `force`; as [`BaseRecord::read`].
+pub(super) fn check_base<B: LmBackend>(
+    config: &AdapterConfig,
+    adapter_dir: &Path,
+    model: &Decoder<B>,
+    (uri, dir): (&str, &Path),
+    force: bool,
+) -> Result<Option<String>> {
+    let Some(record) = BaseRecord::read(adapter_dir)? else {
+        return Ok(other_name(config, adapter_dir, uri, dir));
+    };
+    match record.contradicts(adapter_dir, &dir.display().to_string(), &adapter::weights_digest(model)?) {
+        Some(other) if !force => Err(Failure::input(format!(
+            "{other}; give the model that it was trained over, or --force-base if this one is meant"
+        ))),
+        other => Ok(other.map(|other| format!("{other}; its answers may make no sense"))),
+    }
+}
+
 /// A sentence if the adapter names another base than the one it is put on. Shapes agree, so it may be meant.
-pub(super) fn other_base(adapter: &AdapterConfig, adapter_dir: &Path, uri: &str, base: &Path) -> Option<String> {
+fn other_name(adapter: &AdapterConfig, adapter_dir: &Path, uri: &str, base: &Path) -> Option<String> {
     let name = adapter.base_model_name_or_path.as_deref()?;
     let near = adapter_dir.join(name);
     let same = match (near.canonicalize(), base.canonicalize()) {

@@ -3,6 +3,7 @@
 use std::fs;
 
 use burn_flex::Flex;
+use medtrain_crds::contract::ExitCode;
 
 use super::*;
 use crate::cli::fixture::{model_args, speaking_model};
@@ -12,7 +13,8 @@ fn fixture(path: &str) -> String {
 }
 
 fn args(model: &str, adapter: Option<&str>) -> ModelArgs {
-    ModelArgs { model: fixture(model), adapter: adapter.map(fixture), workdir: PathBuf::from("unused"), threads: None }
+    let (model, adapter) = (fixture(model), adapter.map(fixture));
+    ModelArgs { model, adapter, force_base: false, workdir: PathBuf::from("unused"), threads: None }
 }
 
 fn load(args: &ModelArgs) -> Result<LoadedModel<Flex>> {
@@ -38,6 +40,35 @@ fn an_adapter_of_the_given_base_raises_no_doubt_and_one_of_a_sibling_does() {
     let doubt = loaded.doubt.unwrap();
     assert!(doubt.contains("was trained on \"../../../models/llama\", not on "), "{doubt}");
     assert!(doubt.ends_with("models/llama3_rope; its answers may make no sense"), "{doubt}");
+}
+
+#[test]
+fn an_adapter_that_records_its_base_goes_on_other_weights_by_force_alone() {
+    let copy = tempfile::tempdir().unwrap();
+    for name in [peft::CONFIG, peft::WEIGHTS] {
+        fs::copy(Path::new(&fixture("lora/all_linear/adapter")).join(name), copy.path().join(name)).unwrap();
+    }
+    let on = |model: &str, force_base| {
+        load(&ModelArgs { adapter: Some(copy.path().display().to_string()), force_base, ..args(model, None) })
+    };
+    let llama = load(&args("models/llama", None)).unwrap().model;
+    BaseRecord::of(&llama, "org/llama").unwrap().write(copy.path()).unwrap();
+    // The name does not count where weights are known.
+    assert_eq!(on("models/llama", false).unwrap().doubt, None);
+
+    let failure = on("models/llama3_rope", false).err().unwrap();
+    assert_eq!(failure.exit, ExitCode::Input);
+    let (adapter, sibling) = (copy.path().display(), fixture("models/llama3_rope"));
+    let [ours, theirs] = ["models/llama", "models/llama3_rope"]
+        .map(|model| adapter::weights_digest(&load(&args(model, None)).unwrap().model).unwrap()[..12].to_owned());
+    let sentence =
+        format!("{adapter}: was trained over \"org/llama\" (weights {ours}), not over {sibling} (weights {theirs})");
+    assert_eq!(
+        failure.message,
+        format!("{sentence}; give the model that it was trained over, or --force-base if this one is meant")
+    );
+    let forced = on("models/llama3_rope", true).unwrap();
+    assert_eq!(forced.doubt.unwrap(), format!("{sentence}; its answers may make no sense"));
 }
 
 #[test]

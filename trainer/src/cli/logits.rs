@@ -107,9 +107,13 @@ mod tests {
 
     fn ours(model: &str, adapter: Option<&str>, rows: &Value) -> Value {
         let path = |path: &str| fixture(path).display().to_string();
-        let args = ModelArgs { model: path(model), adapter: adapter.map(path), workdir: PathBuf::new(), threads: None };
+        let args = ModelArgs { model: path(model), adapter: adapter.map(path), ..unused() };
         let rows: Vec<Vec<u32>> = serde_json::from_value(rows.clone()).unwrap();
         logits(&args.load::<Flex>(&Default::default()).unwrap(), &rows, "base").unwrap()
+    }
+
+    fn unused() -> ModelArgs {
+        crate::cli::fixture::model_args(Path::new("unused"))
     }
 
     fn assert_row(ours: &Value, expect: &str, tensor: &str) {
@@ -152,12 +156,7 @@ mod tests {
 
     #[test]
     fn ids_that_are_no_tokens_of_the_model_are_refused() {
-        let args = ModelArgs {
-            model: fixture("models/llama").display().to_string(),
-            adapter: None,
-            workdir: PathBuf::new(),
-            threads: None,
-        };
+        let args = ModelArgs { model: fixture("models/llama").display().to_string(), ..unused() };
         let loaded = args.load::<Flex>(&Default::default()).unwrap();
         let message = check(&[vec![1], vec![2, 128]], &loaded).unwrap_err().message;
         assert_eq!(message, "--ids: row 1 must have 1 to 256 ids below 128, the model's vocabulary");

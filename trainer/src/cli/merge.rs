@@ -7,14 +7,14 @@ use serde_json::Map;
 
 use super::{
     compute::ComputeArgs,
-    loaded_model::{other_base, require_any},
+    loaded_model::{check_base, require_any},
 };
 use crate::{
     adapter,
     artifact::RunId,
     data::Tokenizer,
     failure::{Failure, Result},
-    model::{Parameter, Parameters, load},
+    model::{Decoder, Parameter, Parameters, load},
     ops::LmBackend,
     stages::{
         merging::Merging,
@@ -42,6 +42,9 @@ pub struct MergeArgs {
     /// Where to write; must not exist yet.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
+    /// Put the first adapter on this base even if it was trained over other weights.
+    #[arg(long)]
+    force_base: bool,
     /// Type to store weights in: float32, bfloat16 or float16; the default is the base's.
     #[arg(long)]
     dtype: Option<Dtype>,
@@ -70,11 +73,13 @@ pub fn run(args: MergeArgs) -> Result<()> {
     Ok(())
 }
 
-/// Shapes that fit do not make the right base. The adapters after the first stand on what is merged here.
-fn warn_of_other_base(args: &MergeArgs) -> Result<()> {
+/// Shapes that fit do not make the right base. The adapters after the first stand on what is merged here, which no stage
+/// has rounded to a stored type, so their records can't be compared.
+fn check_first_base<B: LmBackend>(args: &MergeArgs, model: &Decoder<B>) -> Result<()> {
     let Some(first) = args.adapter.first() else { return Ok(()) };
     let (config, _) = peft::load_adapter(first)?;
-    if let Some(doubt) = other_base(&config, first, &args.model.display().to_string(), &args.model) {
+    let base = (args.model.to_string_lossy(), args.model.as_path());
+    if let Some(doubt) = check_base(&config, first, model, (&base.0, base.1), args.force_base)? {
         eprintln!("warning: {doubt}");
     }
     Ok(())
@@ -95,7 +100,7 @@ fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let architecture =
         architecture.as_ref().and_then(serde_json::Value::as_str).unwrap_or("LlamaForCausalLM").to_owned();
     let (last, earlier) = args.adapter.split_last().expect("clap requires one adapter at least");
-    warn_of_other_base(args)?;
+    check_first_base(args, &model)?;
     for dir in earlier {
         let adapter = adapter::load::<B>(dir, &args.model, model.config(), &device)?;
         let mut changed = Vec::new();

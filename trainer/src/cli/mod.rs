@@ -6,7 +6,7 @@
 mod chat;
 pub mod compute;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod generate;
 pub mod import;
 mod interrupts;

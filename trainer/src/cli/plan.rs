@@ -59,7 +59,8 @@ pub fn run(args: PlanArgs) -> std::result::Result<(), Vec<Failure>> {
         say(&table(&resolved, &ws, &found)).map_err(one)?;
     }
     if let Some(rows) = args.preview {
-        say(&previews(&found, &ws, rows, std::io::stdout().is_terminal()).map_err(one)?).map_err(one)?;
+        let color = std::io::stdout().is_terminal();
+        say(&previews(&resolved, &found, &ws, rows, color).map_err(one)?).map_err(one)?;
     }
     if args.write {
         let written = found.write(&ws).map_err(one)?;
@@ -185,7 +186,7 @@ fn count(tokens: u64) -> String {
 }
 
 /// The first rows of each stage's training data.
-fn previews(found: &Preflight, ws: &Workspace, rows: usize, color: bool) -> Result<String> {
+fn previews(resolved: &Resolved, found: &Preflight, ws: &Workspace, rows: usize, color: bool) -> Result<String> {
     let mut text = format!("\n{}\n", legend(color));
     for forecast in &found.stages {
         let stage = found
@@ -194,7 +195,9 @@ fn previews(found: &Preflight, ws: &Workspace, rows: usize, color: bool) -> Resu
             .ok_or_else(|| Failure::internal(format!("stage \"{}\" is not in its own plan", forecast.name)))?;
         let tokenizer = preflight::stage_tokenizer(ws, &found.plan, stage)?;
         let template = preflight::stage_template(stage, &tokenizer)?;
-        let data = preflight::stage_data(ws, stage, &tokenizer, template.as_ref())?.train;
+        // What preflight has read.
+        let scan = resolved.stage(&forecast.name).map(|stage| stage.dataset.max_scan_bytes);
+        let data = preflight::sampled_data(ws, stage, scan, &tokenizer, template.as_ref())?.train;
         for row in 0..rows.min(data.len()) {
             let shown = match stage.kind {
                 StageKind::RM => preview_pair(&data.pair(row)?, &tokenizer, color)?,

@@ -85,7 +85,7 @@ fn previews_show_rows_and_mark_what_is_learned_and_nothing_else_shows_rows() {
         .training(SPEC, "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}");
     let (resolved, ws) = lab.open().unwrap();
     let found = preflight::preflight(&resolved, &ws).unwrap();
-    let shown = previews(&found, &ws, 5, false).unwrap();
+    let shown = previews(&resolved, &found, &ws, 5, false).unwrap();
     assert!(shown.contains("=== sft: sft.jsonl: line 1 ===") && shown.contains("CANARY"), "{shown}");
     assert!(shown.contains("«PARROT<|im_end|>»"), "{shown}");
     let (table, json) = (table(&resolved, &ws, &found), as_json(&lab));

@@ -1,7 +1,7 @@
 //! The build of a token cache: files to rows to examples, once.
 //!
 //! Holds: rows are encoded in parallel but written, and failed on, in file order; a failure leaves no cache; only one
-//! chunk of rows is in memory.
+//! chunk of rows is in memory; a sample reads the beginning of every file.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -33,6 +33,9 @@ pub(super) struct Footer {
     pub train: Counts,
     pub eval: Counts,
     pub ignored_columns: BTreeMap<String, u64>,
+    /// Bytes of the files that were read, of a cache that holds a sample.
+    #[serde(default)]
+    pub read: Option<u64>,
 }
 
 /// What a row became, before it is written.
@@ -52,17 +55,20 @@ pub(super) struct Build<'a> {
     footer: Footer,
     /// Hashes of the rows in evaluation files.
     eval_hashes: HashSet<u64>,
+    /// Share of each file that is read; below 1 for a sample.
+    share: f64,
     /// PT: blocks under construction for training and evaluation, with where they begin.
     blocks: [(BlockPacker, Origin); 2],
 }
 
 impl<'a> Build<'a> {
-    pub fn new(request: &'a DataRequest<'a>, path: &Path) -> Result<Self> {
+    pub fn new(request: &'a DataRequest<'a>, path: &Path, share: f64) -> Result<Self> {
         let block = || (BlockPacker::new(request.args.block_size as usize), Origin::default());
         Ok(Self {
             request,
             writer: CacheWriter::create(path)?,
-            footer: Footer::default(),
+            footer: Footer { read: (share < 1.0).then_some(0), ..Footer::default() },
+            share,
             eval_hashes: HashSet::new(),
             blocks: [block(), block()],
         })
@@ -84,6 +90,10 @@ impl<'a> Build<'a> {
     fn file(&mut self, number: usize, file: &DataFile, given_for_eval: bool) -> Result<()> {
         let mut reader = RowReader::open(&file.path, &file.uri, self.request.kind)?;
         let layout = reader.layout();
+        let size = std::fs::metadata(&file.path).map_err(|error| Failure::io(&file.path, &error))?.len();
+        // The beginning stands for the file: rows of a gzip stream or a JSON array can't be found without those before.
+        let enough = (self.share < 1.0).then(|| (size as f64 * self.share) as u64);
+        let read;
         let (mut rows, mut shape) = (0, (layout == Layout::Text).then_some(Shape::Text));
         loop {
             let (mut chunk, mut failed) = (Vec::with_capacity(CHUNK), None);
@@ -107,9 +117,19 @@ impl<'a> Build<'a> {
             rows += chunk.len() as u64;
             match failed {
                 Some(failure) => return Err(failure),
-                None if chunk.is_empty() => break,
+                None if chunk.is_empty() => {
+                    read = size;
+                    break;
+                }
+                None if enough.is_some_and(|enough| reader.position() >= enough) => {
+                    read = reader.position().min(size);
+                    break;
+                }
                 None => {}
             }
+        }
+        if let Some(all) = &mut self.footer.read {
+            *all += read;
         }
         if rows == 0 {
             return Err(Failure::data(format!(

@@ -33,7 +33,7 @@ pub use dataset::TokenizedDataset;
 pub use example::{Example, PreferencePair};
 pub use formats::Message;
 pub use packing::Packing;
-pub use prepare::{DataFile, DataRequest, Prepared, prepare};
+pub use prepare::{DataFile, DataRequest, Prepared, Sample, prepare};
 pub use preview::{legend, preview, preview_pair};
 pub use report::DataReport;
 pub use sampler::Sampler;

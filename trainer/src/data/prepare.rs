@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use medtrain_crds::stage::{StageKind, TrainArgs};
 use rayon::prelude::*;
+use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -58,6 +59,8 @@ pub struct DataRequest<'a> {
     pub template: Option<&'a ChatTemplate>,
     /// Caches go to `<workdir>/tokens`; always deletable.
     pub workdir: &'a Path,
+    /// Of more bytes of data, the rows of about so many are read, for a forecast; `None`: all, for training.
+    pub scan: Option<u64>,
 }
 
 pub struct Prepared {
@@ -67,6 +70,22 @@ pub struct Prepared {
     pub eval_report: DataReport,
     /// The data's digests in order, as they stand in keys and manifests: training, then evaluation.
     pub sha256: Vec<String>,
+    /// Set if only a sample of the rows was read.
+    pub sample: Option<Sample>,
+}
+
+/// How much of the data a sample is; bytes of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    pub read: u64,
+    pub total: u64,
+}
+
+impl Sample {
+    /// What a count over the sample is about over all.
+    pub fn scaled(&self, count: u64) -> u64 {
+        (count as f64 * self.total as f64 / self.read.max(1) as f64).round() as u64
+    }
 }
 
 /// Reads, checks, renders and encodes the data, or finds that this has been done.
@@ -82,10 +101,13 @@ pub fn prepare(request: &DataRequest) -> Result<Prepared> {
     // Evaluation first: training rows can then be looked up in it.
     let files: Vec<&DataFile> = request.eval.iter().chain(request.train).collect();
     let mut sha256 = files.par_iter().map(|file| digest(file)).collect::<Result<Vec<_>>>()?;
-    let path = request.workdir.join("tokens").join(format!("{}.bin", key(request, &files, &sha256)));
+    let total = files.iter().map(|file| size(file)).sum::<Result<u64>>()?;
+    // A limit that all fits into is none, so that the stage finds what its forecast has read.
+    let scan = request.scan.filter(|scan| *scan < total);
+    let path = request.workdir.join("tokens").join(format!("{}.bin", key(request, &files, &sha256, scan)));
     let cache = match Cache::open(&path)? {
         Some(cache) => cache,
-        None => Build::new(request, &path)?.run(&files)?,
+        None => Build::new(request, &path, scan.map_or(1.0, |scan| scan as f64 / total as f64))?.run(&files)?,
     };
     let footer: Footer = serde_json::from_slice(&cache.footer)
         .map_err(|_| Failure::internal(format!("{}: unreadable; delete it and run again", path.display())))?;
@@ -128,7 +150,8 @@ pub fn prepare(request: &DataRequest) -> Result<Prepared> {
     let train_report = report(train_files, &footer.train, &train);
     let eval_report = report(eval_files, &footer.eval, &eval);
     sha256.rotate_left(request.eval.len());
-    Ok(Prepared { train_report, eval_report, train, eval, sha256 })
+    let sample = footer.read.filter(|read| *read < total).map(|read| Sample { read, total });
+    Ok(Prepared { train_report, eval_report, train, eval, sha256, sample })
 }
 
 fn check_template(request: &DataRequest) -> Result<()> {
@@ -173,6 +196,10 @@ fn summary(counts: &Counts, data: &TokenizedDataset) -> DataReport {
     report
 }
 
+fn size(file: &DataFile) -> Result<u64> {
+    Ok(std::fs::metadata(&file.path).map_err(|error| Failure::io(&file.path, &error))?.len())
+}
+
 /// sha256 of a file, checked against the planned one.
 fn digest(file: &DataFile) -> Result<String> {
     let wrap = |error: std::io::Error| Failure::io(&file.path, &error);
@@ -195,19 +222,22 @@ fn digest(file: &DataFile) -> Result<String> {
 }
 
 /// sha256 over all that decides the cache's bytes.
-fn key(request: &DataRequest, files: &[&DataFile], sha256: &[String]) -> String {
+fn key(request: &DataRequest, files: &[&DataFile], sha256: &[String], scan: Option<u64>) -> String {
     let args = request.args;
     let is_pt = request.kind == StageKind::PT;
     // Blocks never mix files of different weight; the name's end decides the layout.
     let weights = files.iter().map(|file| is_pt.then_some(file.weight)).collect::<Vec<_>>();
     let names = files.iter().map(|file| file.uri.rsplit(['/', '.']).next()).collect::<Vec<_>>();
-    let key = json!({
+    let mut key = json!({
         "version": CACHE_VERSION, "kind": request.kind, "data": sha256, "weights": weights, "names": names,
         "evalFiles": request.eval.len(), "evalFraction": request.eval_fraction, "seed": request.seed,
         "tokenizer": request.tokenizer.digest(), "template": request.template.filter(|_| !is_pt).map(ChatTemplate::digest),
         "maxLength": args.max_length, "blockSize": args.block_size, "overlong": args.overlong,
         "trainOnInputs": args.train_on_inputs,
     });
+    if let Some(scan) = scan {
+        key["scan"] = json!(scan);
+    }
     hex::encode(Sha256::digest(key.to_string()))
 }
 

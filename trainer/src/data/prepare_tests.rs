@@ -54,6 +54,7 @@ struct Case {
     seed: u64,
     args: TrainArgs,
     tokenizer: Tokenizer,
+    scan: Option<u64>,
 }
 
 impl Case {
@@ -67,6 +68,7 @@ impl Case {
             seed: 42,
             args: train_args(),
             tokenizer: tiny_tokenizer(),
+            scan: None,
         };
         case.train = vec![case.file(name, text)];
         case
@@ -90,6 +92,7 @@ impl Case {
             tokenizer: &self.tokenizer,
             template: template.as_ref(),
             workdir: self.dir.path(),
+            scan: self.scan,
         })
     }
 
@@ -342,4 +345,38 @@ fn blocks_never_mix_files_of_different_weight() {
     let prepared = case.prepare().unwrap();
     let texts = texts(&prepared.train, &case.tokenizer);
     assert_eq!(texts, ["the fever", "the pain", "the pain", "the pain"]);
+}
+
+/// Rows of about 100 bytes.
+fn long_rows(rows: usize) -> String {
+    (0..rows).map(|i| format!("{{\"instruction\": \"question {i:070}\", \"output\": \"a\"}}\n")).collect()
+}
+
+#[test]
+fn a_sample_reads_the_beginning_of_every_file_and_training_reads_all() {
+    let mut case = Case::new(StageKind::SFT, "a.jsonl", &long_rows(8_000));
+    let packed = case.file("b.jsonl.gz", "");
+    let mut gzip = flate2::write::GzEncoder::new(fs::File::create(&packed.path).unwrap(), Default::default());
+    std::io::Write::write_all(&mut gzip, long_rows(8_000).as_bytes()).unwrap();
+    gzip.finish().unwrap();
+    case.train.push(packed);
+    let whole = case.prepare().unwrap();
+    assert_eq!((whole.sample, whole.train_report.rows), (None, 16_000));
+
+    let total = case.train.iter().map(|file| fs::metadata(&file.path).unwrap().len()).sum::<u64>();
+    case.scan = Some(total / 4);
+    let part = case.prepare().unwrap();
+    let sample = part.sample.unwrap();
+    assert_eq!(sample.total, total);
+    for file in &part.train_report.files {
+        assert!((2_000..3_200).contains(&file.rows), "{}: {} rows", file.uri, file.rows);
+    }
+    let scaled = sample.scaled(part.train_report.rows) as f64;
+    assert!((scaled / 16_000.0 - 1.0).abs() < 0.15, "{scaled} rows");
+
+    // Another cache, so that training never takes the sample for the data; and none where all fits.
+    assert_eq!(case.cached().len(), 2);
+    case.scan = Some(total);
+    assert_eq!(case.prepare().unwrap().train_report, whole.train_report);
+    assert_eq!(case.cached().len(), 2);
 }

@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 use medtrain_crds::stage::StageKind;
@@ -42,6 +44,9 @@ pub struct RawRow {
 /// The rows of one file.
 pub struct RowReader {
     source: Box<dyn BufRead + Send>,
+    /// Bytes of the rows so far, unpacked.
+    consumed: u64,
+    gzip: Option<Gzip>,
     layout: Layout,
     name: String,
     /// Line of the next byte.
@@ -49,6 +54,27 @@ pub struct RowReader {
     column: u64,
     array: ArrayState,
     done: bool,
+}
+
+/// Bytes that went into the decoder and that came out of it.
+#[derive(Default)]
+struct Gzip {
+    packed: Arc<AtomicU64>,
+    unpacked: Arc<AtomicU64>,
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,10 +100,14 @@ impl RowReader {
         let mut magic = [0; 2];
         let gzip = matches!(file.read(&mut magic).map_err(wrap)?, 2) && magic == [0x1F, 0x8B];
         file.seek(SeekFrom::Start(0)).map_err(wrap)?;
-        let plain = BufReader::with_capacity(BUFFER, file);
-        let mut source: Box<dyn BufRead + Send> = match gzip {
-            true => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(plain))),
-            false => Box::new(plain),
+        let gzip = gzip.then(Gzip::default);
+        let mut source: Box<dyn BufRead + Send> = match &gzip {
+            Some(Gzip { packed, unpacked }) => {
+                let packed = BufReader::new(Counted { inner: file, count: Arc::clone(packed) });
+                let unpacked = Counted { inner: MultiGzDecoder::new(packed), count: Arc::clone(unpacked) };
+                Box::new(BufReader::with_capacity(BUFFER, unpacked))
+            }
+            None => Box::new(BufReader::with_capacity(BUFFER, file)),
         };
         let wrong = |error: io::Error| read_failure(name, 1, &error);
         let ahead = source.fill_buf().map_err(wrong)?;
@@ -87,7 +117,15 @@ impl RowReader {
         let first = source.fill_buf().map_err(wrong)?.iter().copied().find(|byte| !byte.is_ascii_whitespace());
         let layout = layout(name, first, kind)?;
         let array = ArrayState::Before;
-        Ok(Self { source, layout, name: name.to_owned(), line: 1, column: 1, array, done: false })
+        let name = name.to_owned();
+        Ok(Self { source, consumed: 0, gzip, layout, name, line: 1, column: 1, array, done: false })
+    }
+
+    /// Bytes of the file behind the rows so far; within a gzip stream to a few KiB.
+    pub fn position(&self) -> u64 {
+        let Some(Gzip { packed, unpacked }) = &self.gzip else { return self.consumed };
+        let share = self.consumed as f64 / unpacked.load(Ordering::Relaxed).max(1) as f64;
+        (packed.load(Ordering::Relaxed) as f64 * share) as u64
     }
 
     pub fn layout(&self) -> Layout {
@@ -107,6 +145,7 @@ impl RowReader {
             if read == 0 {
                 return Ok(None);
             }
+            self.consumed += read as u64;
             if bytes.len() as u64 > MAX_ROW_BYTES {
                 return Err(self.fail(line, "longer than 64 MiB; split it into rows"));
             }
@@ -138,6 +177,7 @@ impl RowReader {
         let buffer = self.source.fill_buf().map_err(|error| read_failure(&self.name, self.line, &error))?;
         let Some(&byte) = buffer.first() else { return Ok(None) };
         self.source.consume(1);
+        self.consumed += 1;
         if byte == b'\n' {
             self.line += 1;
             self.column = 1;

@@ -107,6 +107,7 @@ fn identities_are_in_the_order_of_the_list_and_found_again_by_uri() {
         eval_fraction: 0.0,
         weights: vec![2.0, 0.5],
         format: None,
+        max_scan_bytes: 1 << 30,
     };
     let (found, failures) = identify(&ws, &dataset, "stages[0].dataset");
     assert!(failures.is_empty());

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use medtrain_crds::contract::{DataCounts, Manifest};
+use medtrain_crds::contract::{DataCounts, Manifest, SplitCounts};
 use medtrain_crds::resolve::{PlannedStage, Resolved, ResolvedStage, Role, Source, locator};
 use medtrain_crds::stage::{Dtype, PpoArgs, StageKind, Tuning};
 
 use super::memory::{self, Shape};
 use super::origins::Facts;
 use super::{Forecast, PpoSteps, Units, Workspace};
-use crate::data::{Prepared, example::DropReason};
+use crate::data::{DataReport, Prepared, Sample, example::DropReason};
 use crate::model::ModelConfig;
 use crate::optim::schedule;
 
@@ -24,21 +24,26 @@ pub(super) fn estimate(
 ) -> Forecast {
     let (train, seed) = (&stage.train, planned.seed);
     let tokens = |row| u64::from(data.train.tokens(row));
+    // Over all rows, where only a sample of them was read.
+    let scaled = |count: usize| data.sample.map_or(count, |sample| sample.scaled(count as u64) as usize);
+    let examples = |read: usize, max: Option<u32>| max.map_or(scaled(read), |max| scaled(read).min(max as usize));
+    let rows = examples(data.train.len(), train.max_train_samples);
     let (steps, rollouts, epochs, units, batch_tokens) = match &stage.ppo {
         Some(ppo) => {
-            let steps = PpoSteps::new(data.train.len(), train, ppo);
+            let steps = PpoSteps::new(rows, train, ppo);
             let episodes = steps.rollouts * steps.batch;
-            let epochs = episodes as f64 / data.train.len().max(1) as f64;
+            let epochs = episodes as f64 / rows.max(1) as f64;
             let at_once = train.per_device_train_batch_size.min(ppo.mini_batch_size);
             let tokens = largest((0..data.train.len()).map(tokens).collect(), at_once);
-            (steps.total_steps(), Some(steps.rollouts), epochs, data.train.len(), tokens)
+            (steps.total_steps(), Some(steps.rollouts), epochs, rows, tokens)
         }
         None => {
             let units = Units::new(stage.kind, &data.train, train, seed);
-            let steps = units.total_steps();
             let of_unit = |unit| units.rows(unit).map(tokens).sum();
             let tokens = largest((0..units.len()).map(of_unit).collect(), train.per_device_train_batch_size);
-            (steps, None, units.epoch(steps), units.len(), tokens)
+            let all = units.stretched(rows as f64 / data.train.len() as f64, train, seed);
+            let steps = all.total_steps();
+            (steps, None, all.epoch(steps), all.len(), tokens)
         }
     };
     let memory = memory::estimate(&Shape {
@@ -67,7 +72,11 @@ pub(super) fn estimate(
         rollouts,
         epochs: Some(epochs),
         units: Some(units as u64),
-        data: DataCounts { train: data.train_report.counts(), eval: data.eval_report.counts() },
+        data: DataCounts {
+            train: counts(&data.train_report, data.sample, rows),
+            eval: counts(&data.eval_report, data.sample, examples(data.eval.len(), train.max_eval_samples)),
+        },
+        sample: data.sample,
         ignored_columns: data.train_report.ignored_columns.clone(),
         longest: Some(data.train_report.max_len),
         memory: Some(memory),
@@ -75,10 +84,34 @@ pub(super) fn estimate(
     }
 }
 
+/// The counts of a report; of a sample what they are about over all rows, which leave `examples`.
+fn counts(report: &DataReport, sample: Option<Sample>, examples: usize) -> SplitCounts {
+    let counts = report.counts();
+    let Some(sample) = sample else { return counts };
+    let kept = examples as f64 / counts.examples.max(1) as f64;
+    let of_examples = |count: u64| (count as f64 * kept).round() as u64;
+    SplitCounts {
+        rows: sample.scaled(counts.rows),
+        examples: examples as u64,
+        tokens: of_examples(counts.tokens),
+        target_tokens: of_examples(counts.target_tokens),
+        truncated: sample.scaled(counts.truncated),
+        dropped: counts.dropped.into_iter().map(|(reason, rows)| (reason, sample.scaled(rows))).collect(),
+    }
+}
+
 /// What was seen on the way that is no error but should be known.
 pub(super) fn warnings(ws: &Workspace, stage: &ResolvedStage, forecast: &Forecast, data: &Prepared) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |text: String| warnings.push(text);
+    if let Some(Sample { read, total }) = data.sample {
+        warn(format!(
+            "dataset: rows of {} of {} MiB were read (maxScanBytes), from the beginning of each file; counts, steps and \
+             memory are estimates, and the stage reads the rest before it loads weights",
+            read >> 20,
+            total >> 20
+        ));
+    }
     for (side, report) in [("train", &data.train_report), ("eval", &data.eval_report)] {
         for (reason, count) in &report.dropped {
             let why = DropReason::explain(reason);
@@ -142,6 +175,7 @@ pub(super) fn finished(stage: &ResolvedStage, planned: &PlannedStage, manifest: 
         epochs: None,
         units: None,
         data: manifest.data.clone(),
+        sample: None,
         ignored_columns: BTreeMap::new(),
         longest: None,
         memory: None,

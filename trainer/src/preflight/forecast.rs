@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{MemoryEstimate, Workspace};
 use crate::artifact::write_pointer;
+use crate::data::Sample;
 use crate::failure::{Failure, Result};
 
 /// A training that can start.
@@ -47,6 +48,9 @@ pub struct Forecast {
     pub units: Option<u64>,
     /// Counts of one pass over the data.
     pub data: DataCounts,
+    /// Set if only a sample of the rows was read, so that the figures are estimates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
     /// Columns that no one reads, with the number of rows that have them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ignored_columns: BTreeMap<String, u64>,

@@ -11,6 +11,7 @@ use medtrain_crds::resolve::{FileIdentity, Plan, PlannedDataset, PlannedInput, P
 use medtrain_crds::stage::{DataFormat, StageKind, TrainArgs};
 
 use super::{Workspace, data_files, remote};
+use crate::artifact::sha256_hex;
 use crate::data::formats::Shape;
 use crate::data::{ChatTemplate, DataRequest, Prepared, Tokenizer, prepare};
 use crate::failure::{Failure, Result};
@@ -55,8 +56,8 @@ pub fn digest_of(model: &ResolvedModel) -> Result<Digest> {
     digest.map_err(|error| Failure::internal(error.to_string()))
 }
 
-/// A directory with a tokenizer, with or without a model beside it, and its identity; of a model on the hub only the
-/// tokenizer is downloaded.
+/// A directory with a tokenizer, with or without a model beside it, and its identity, which does not depend on the place;
+/// of a model on the hub or in a store only the tokenizer is downloaded.
 ///
 /// # Errors
 /// 65 when there is none; as [`model`].
@@ -70,10 +71,15 @@ pub fn tokenizer_dir(ws: &Workspace, uri: &str, revision: Option<&str>) -> Resul
             return Ok((found.dir, digest));
         }
         Some(("file", path)) => Some(PathBuf::from(percent_decode(path))),
-        Some(_) => None,
+        Some(_) => {
+            let copy = ws.workdir.join("tokenizers").join(&sha256_hex(uri.as_bytes())[..32]);
+            remote::copy_folder(ws, uri, &copy, &|name| TOKENIZER_FILES.contains(&name))?;
+            Some(copy)
+        }
         None => Some(ws.base.join(uri)),
     };
     let Some(dir) = dir else {
+        // The tokenizer of a GGUF file comes with its model.
         let model = model(ws, uri, revision)?;
         return Ok((model.dir.clone(), digest_of(&model)?));
     };
@@ -142,7 +148,21 @@ pub fn stage_data(
     tokenizer: &Tokenizer,
     template: Option<&ChatTemplate>,
 ) -> Result<Prepared> {
-    let request = Request { kind: stage.kind, dataset: &stage.dataset, seed: stage.seed, args: &stage.train };
+    sampled_data(ws, stage, None, tokenizer, template)
+}
+
+/// The same; of more bytes than `scan` a sample of the rows, as a preflight reads them.
+///
+/// # Errors
+/// As [`stage_data`].
+pub fn sampled_data(
+    ws: &Workspace,
+    stage: &PlannedStage,
+    scan: Option<u64>,
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+) -> Result<Prepared> {
+    let request = Request { kind: stage.kind, dataset: &stage.dataset, seed: stage.seed, args: &stage.train, scan };
     request.prepare(ws, tokenizer, template)
 }
 
@@ -153,6 +173,8 @@ pub(super) struct Request<'a> {
     pub dataset: &'a PlannedDataset,
     pub seed: u64,
     pub args: &'a TrainArgs,
+    /// See [`DataRequest::scan`].
+    pub scan: Option<u64>,
 }
 
 impl Request<'_> {
@@ -168,6 +190,7 @@ impl Request<'_> {
             tokenizer,
             template,
             workdir: &ws.workdir,
+            scan: self.scan,
         })?;
         if let Some(format) = self.dataset.format {
             for file in prepared.train_report.files.iter().chain(&prepared.eval_report.files) {

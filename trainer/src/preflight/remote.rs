@@ -1,8 +1,10 @@
 //! Copies of a store's objects in the work directory.
 //!
-//! Holds: a copy is used again only if the store still has the object under the tag and size it was copied with.
+//! Holds: a copy is used again only if the store still has the object under the tag and size it was copied with; a copied
+//! folder holds nothing that its original has lost.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::json;
@@ -41,12 +43,33 @@ pub(super) fn copy_model(ws: &Workspace, uri: &str, target: &Path) -> Result<()>
         let (store, object) = object(ws, uri)?;
         return copy(&store, &object, target);
     }
-    let store = ws.open_store(uri)?;
-    let files: Vec<Listed> = store.list("")?.into_iter().filter(|object| is_model_file(&object.path)).collect();
-    if files.is_empty() {
-        return Err(Failure::input(format!("{uri}: no model here; name the folder that holds config.json")));
+    match copy_folder(ws, uri, target, &is_model_file)? {
+        0 => Err(Failure::input(format!("{uri}: no model here; name the folder that holds config.json"))),
+        _ => Ok(()),
     }
-    files.iter().try_for_each(|object| copy(&store, object, &target.join(&object.path)))
+}
+
+/// The files of the folder `uri` that `wanted` says, without those in folders of it, to `target`; how many there are.
+///
+/// # Errors
+/// As [`Store::download`].
+pub(super) fn copy_folder(ws: &Workspace, uri: &str, target: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<usize> {
+    let store = ws.open_store(uri)?;
+    let files: Vec<Listed> = store.list("")?.into_iter().filter(|object| wanted(&object.path)).collect();
+    fs::create_dir_all(target).map_err(|error| Failure::io(target, &error))?;
+    for entry in fs::read_dir(target).map_err(|error| Failure::io(target, &error))? {
+        let entry = entry.map_err(|error| Failure::io(target, &error))?;
+        let is_old = |name: &str| wanted(name) && files.iter().all(|file| file.path != name);
+        if entry.file_name().to_str().is_some_and(is_old) {
+            match fs::remove_file(entry.path()) {
+                // Another run with the same work directory was faster.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                removed => removed.map_err(|error| Failure::io(&entry.path(), &error))?,
+            }
+        }
+    }
+    files.iter().try_for_each(|object| copy(&store, object, &target.join(&object.path)))?;
+    Ok(files.len())
 }
 
 /// The one object at `uri`, in the store of its folder.

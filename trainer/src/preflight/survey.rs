@@ -268,7 +268,9 @@ impl<'a> Survey<'a> {
             weights: stage.dataset.weights.clone(),
             format: stage.dataset.format,
         };
-        let request = Request { kind: stage.kind, dataset: &dataset, seed: self.resolved.seed, args: &stage.train };
+        let scan = Some(stage.dataset.max_scan_bytes);
+        let request =
+            Request { kind: stage.kind, dataset: &dataset, seed: self.resolved.seed, args: &stage.train, scan };
         let data = request.prepare(self.ws, &origin.tokenizer, template.as_ref()).map_err(|first| {
             let problems = request.problems(self.ws, &origin.tokenizer, template.as_ref(), first);
             problems.into_iter().map(|failure| in_dataset(self.ws, failure, &place)).collect::<Vec<_>>()

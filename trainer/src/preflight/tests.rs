@@ -9,6 +9,7 @@ use serde_json::json;
 use super::fixture::{Lab, SPEC, STAGES, config, write_model};
 use super::*;
 use crate::artifact::read_pointer;
+use crate::data::fixture::Fixture;
 use crate::weights::peft::{AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter};
 
 fn four_stages() -> Lab {
@@ -255,6 +256,42 @@ fn a_random_model_needs_room_for_its_tokenizer() {
 }
 
 #[test]
+fn a_tokenizer_in_a_store_needs_no_model_beside_it_and_is_the_same_as_in_a_folder() {
+    let lab = one_stage("");
+    let stage = "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}";
+    let plan = |tokenizer: &str| {
+        let random = format!("{{tokenizer: \"{tokenizer}\", random: {}}}", config());
+        lab.training(&SPEC.replace("{uri: model}", &random), stage);
+        lab.preflight().map(|found| found.plan.stages[0].key.clone())
+    };
+    fs::create_dir(lab.path("words")).unwrap();
+    Fixture::chatml().write_files(&lab.path("words"));
+    let (_, ws) = lab.open().unwrap();
+    let store = ws.open_store("memory://tokenizer/words").unwrap();
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        store.put(name, fs::read(lab.path("words").join(name)).unwrap()).unwrap();
+    }
+    for name in ["model.safetensors", "onnx/config.json"] {
+        store.put(name, "not asked for").unwrap();
+    }
+    assert_eq!(plan("memory://tokenizer/words").unwrap(), plan("words").unwrap());
+    let (copy, _) = tokenizer_dir(&ws, "memory://tokenizer/words", None).unwrap();
+    assert!(!copy.join("model.safetensors").exists() && !copy.join("onnx").exists());
+
+    // What the store has lost is no part of the copy either.
+    store.put("added_tokens.json", "{}").unwrap();
+    let more = plan("memory://tokenizer/words").unwrap();
+    store.delete("added_tokens.json").unwrap();
+    assert_ne!(plan("memory://tokenizer/words").unwrap(), more);
+    assert_eq!(plan("memory://tokenizer/words").unwrap(), plan("words").unwrap());
+
+    store.delete("tokenizer.json").unwrap();
+    plan("memory://tokenizer/words").unwrap_err();
+    let expected = "model.tokenizer: memory://tokenizer/words: holds no tokenizer.json; name a folder that does";
+    assert_eq!(lab.problem(), (65, expected.to_owned()));
+}
+
+#[test]
 fn weights_that_are_cut_short_or_of_another_shape_are_told_before_anything_is_loaded() {
     let lab = one_stage("");
     let mut wide = config();
@@ -485,4 +522,48 @@ fn a_named_format_that_the_rows_do_not_have_is_an_error() {
     let expected = "stages[0].dataset: sft.jsonl: the rows are instruction/output, but dataset.format says messages; \
                     correct it or drop the line";
     assert_eq!(lab.problem(), (66, expected.to_owned()));
+}
+
+#[test]
+fn of_much_data_a_sample_is_read_and_the_stage_reads_the_rest() {
+    let lab = Lab::new();
+    lab.lines("sft.jsonl", 8_000, |i| {
+        format!(r#"{{"instruction":"What helps on the {i:060}th day?","output":"Rest."}}"#)
+    });
+    let stage = |more: &str| {
+        let stage = format!(
+            "    - {{name: sft, kind: SFT, dataset: {{train: [sft.jsonl]{more}}}, train: {{maxLength: 160, \
+             perDeviceTrainBatchSize: 2, gradientAccumulationSteps: 1, numTrainEpochs: \"1\"}}}}"
+        );
+        lab.training(SPEC, &stage);
+        lab.preflight().unwrap()
+    };
+    let whole = stage("");
+    let (all, read) = (&whole.stages[0], stage(", maxScanBytes: 200000"));
+    let part = &read.stages[0];
+    assert_eq!(part.key, all.key);
+    assert_eq!(all.sample, None);
+    let near = |found: u64, wanted: u64| (found as f64 / wanted as f64 - 1.0).abs() < 0.02;
+    assert!(near(part.data.train.rows, 8_000), "{:?}", part.data.train);
+    assert!(near(part.steps, 4_000), "{} steps", part.steps);
+    assert!(
+        near(part.data.train.tokens, part.data.train.rows * all.data.train.tokens / 8_000),
+        "{:?}",
+        part.data.train
+    );
+    let warned = read.warnings.iter().find(|text| text.contains("maxScanBytes")).unwrap();
+    assert!(warned.starts_with("stages[0].dataset: rows of 0 of 0 MiB were read"), "{warned}");
+
+    // What the sample did not see the stage finds, before anything is loaded.
+    let mut text = fs::read_to_string(lab.path("sft.jsonl")).unwrap();
+    text.push_str("{\"instruction\": 7, \"output\": \"x\"}\n");
+    lab.file("sft.jsonl", &text);
+    let found = stage(", maxScanBytes: 200000");
+    let (_, ws) = lab.open().unwrap();
+    let stage = &found.plan.stages[0];
+    let tokenizer = stage_tokenizer(&ws, &found.plan, stage).unwrap();
+    let template = stage_template(stage, &tokenizer).unwrap();
+    let failure = stage_data(&ws, stage, &tokenizer, template.as_ref()).err().unwrap();
+    assert_eq!(failure.exit.code(), 66);
+    assert!(failure.message.starts_with("sft.jsonl: line 8001: "), "{}", failure.message);
 }

@@ -41,6 +41,11 @@ impl Units {
         Self { count, packing, sampler: Sampler::new(count, seed), batch, total }
     }
 
+    /// The units of data that is `factor` times as large, for counting: their rows are not known.
+    pub(super) fn stretched(&self, factor: f64, args: &TrainArgs, seed: u64) -> Self {
+        Self::counted((self.count as f64 * factor).round() as usize, None, args, seed)
+    }
+
     /// Units of one pass over the data.
     pub fn len(&self) -> usize {
         self.count

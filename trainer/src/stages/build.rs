@@ -2,6 +2,8 @@
 //!
 //! Holds: data is read and checked before weights are; nothing is written to the store.
 
+use std::sync::Arc;
+
 use medtrain_crds::{
     contract::{DataCounts, Phase, metrics},
     resolve::{PlannedStage, Role},
@@ -19,7 +21,7 @@ use super::{
     training::Training,
 };
 use crate::{
-    adapter,
+    adapter::{self, BaseRecord},
     data::{ChatTemplate, DataReport, Prepared, Tokenizer, example::DropReason},
     failure::{Failure, Result},
     model::{Decoder, ModelConfig, Parameter, Parameters, load},
@@ -49,9 +51,11 @@ impl<B: LmBackend> StageTask<B> {
 pub struct Job<B: LmBackend> {
     /// The model that is trained, or trained upon.
     pub base: ModelInput,
+    /// What an adapter says of that model; `None` where all weights are trained.
+    pub base_record: Option<BaseRecord>,
     /// All inputs by role.
     pub inputs: Vec<(Role, ModelInput)>,
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Arc<Tokenizer>,
     pub template: Option<ChatTemplate>,
     pub counts: DataCounts,
     pub task: StageTask<B>,
@@ -92,8 +96,19 @@ pub fn build<B: LmBackend>(
 
     monitor.phase(Phase::Loading);
     let model = load::load::<B>(&base.dir, positions(stage, &data), device)?;
+    let base_record = match &stage.tuning {
+        Tuning::Lora(_) => Some(BaseRecord::of(&model, &base.name)?),
+        Tuning::Full => None,
+    };
+    if let (Some(adapter), Some(ours)) = (find(&inputs, Role::Adapter), &base_record)
+        && let Some(theirs) = BaseRecord::read(adapter.adapter_dir())?
+        && let Some(other) = theirs.contradicts(adapter.adapter_dir(), &base.uri, &ours.weights_sha256)
+    {
+        return Err(Failure::input(format!("{other}; name that model as the policy, or drop the adapter"))
+            .at(format!("{}.inputs.adapter", stage.name)));
+    }
     let (task, training) = task(stage, &inputs, &base, model, data, &tokenizer, template.as_ref(), device)?;
-    Ok(Job { base, inputs, tokenizer, template, counts, task, training })
+    Ok(Job { base, base_record, inputs, tokenizer: Arc::new(tokenizer), template, counts, task, training })
 }
 
 fn find(inputs: &[(Role, ModelInput)], role: Role) -> Option<&ModelInput> {
@@ -138,10 +153,11 @@ fn task<B: LmBackend>(
         continue_from(&mut parameters, adapter, lora, base, tuned.config(), device)?;
     }
     let units = Units::new(stage.kind, &data.train, &args, seed);
+    let stop_ids = template.map_or_else(|| tokenizer.eos_ids(), ChatTemplate::stop_ids).to_vec();
     let Prepared { train, eval, .. } = data;
     let task = match (stage.kind, original) {
         (StageKind::PT | StageKind::SFT, _) => {
-            StageTask::Causal(Box::new(CausalTask { train, eval, units, args, seed }))
+            StageTask::Causal(Box::new(CausalTask { train, eval, units, args, seed, stop_ids }))
         }
         (StageKind::RM, _) => {
             parameters.insert(SCORE.into(), init_head::<B>(hidden_size, seed, device));
@@ -151,7 +167,6 @@ fn task<B: LmBackend>(
         (StageKind::PPO, Some(policy)) => {
             init_value_head(&mut parameters, hidden_size, device);
             let ppo = stage.ppo.clone().ok_or_else(|| missing(stage, "ppo"))?;
-            let stop_ids = template.map_or_else(|| tokenizer.eos_ids().to_vec(), |t| t.stop_ids().to_vec());
             let stop = template.and_then(ChatTemplate::turn_end_id).or(tokenizer.eos()).ok_or_else(|| {
                 Failure::config(format!(
                     "{}: neither template nor tokenizer has a token that ends an answer",
@@ -181,7 +196,7 @@ fn continue_from<B: LmBackend>(
     config: &ModelConfig,
     device: &B::Device,
 ) -> Result<()> {
-    let dir = adapter.adapter.as_deref().unwrap_or(&adapter.dir);
+    let dir = adapter.adapter_dir();
     let loaded = adapter::load::<B>(dir, &base.dir, config, device)?;
     if loaded.config.r != lora.rank as usize || (loaded.config.scaling() - lora.scale()).abs() > 1e-6 * lora.scale() {
         return Err(Failure::config(format!(

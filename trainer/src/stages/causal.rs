@@ -4,6 +4,7 @@ use medtrain_crds::{contract::metrics, stage::TrainArgs};
 
 use super::{
     batch::PackedBatch,
+    samples::{self, Sample},
     task::{Evaluation, Outcome, Task, View, Watch},
 };
 use crate::{
@@ -21,6 +22,8 @@ pub struct CausalTask {
     pub units: Units,
     pub args: TrainArgs,
     pub seed: u64,
+    /// Tokens that end an answer, for samples.
+    pub stop_ids: Vec<u32>,
 }
 
 impl CausalTask {
@@ -102,6 +105,20 @@ impl<B: LmBackend> Task<B> for CausalTask {
         ];
         evaluation.figures = figures.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
         Ok(Some(evaluation))
+    }
+
+    fn samples(&mut self, view: &View<B>, watch: &mut Watch) -> Result<Vec<Sample>> {
+        let rows: Vec<usize> = (0..self.eval.len().min(samples::COUNT)).collect();
+        let texts = rows.iter().map(|&row| Ok(samples::split(&self.eval.row(row)?))).collect::<Result<Vec<_>>>()?;
+        let prompts: Vec<Vec<u32>> = texts.iter().map(|(prompt, _)| prompt.clone()).collect();
+        let Some(answers) = samples::answers(view, &prompts, &self.stop_ids, &|| watch.stopped())? else {
+            return Ok(Vec::new());
+        };
+        let sample = |((row, (prompt, target)), answer): ((&usize, (Vec<u32>, Vec<u32>)), Vec<u32>)| Sample {
+            title: self.eval.origin(*row),
+            parts: vec![("prompt", prompt), ("answer", answer), ("in the data", target)],
+        };
+        Ok(rows.iter().zip(texts).zip(answers).map(sample).collect())
     }
 
     fn rows_of(&self, step: u64) -> String {

@@ -41,9 +41,9 @@ pub fn write<B: LmBackend>(job: &mut Job<B>, plan: &Plan, stage: &PlannedStage, 
     let reward_mean = normalise(job, stage, &mut figures)?;
     let parameters = &job.training.parameters;
     let mut cards = Vec::new();
-    if let Tuning::Lora(lora) = &stage.tuning {
+    if let (Tuning::Lora(lora), Some(base)) = (&stage.tuning, &job.base_record) {
         let dir = folder.join("adapter");
-        write_adapter(&dir, stage.kind, lora, parameters, &job.base.name)?;
+        write_adapter(&dir, stage.kind, lora, parameters, base)?;
         if let Some(mean) = reward_mean {
             write_reward_mean(&dir, mean)?;
         }

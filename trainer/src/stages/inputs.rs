@@ -41,6 +41,11 @@ impl ModelInput {
     pub fn identity(&self) -> &str {
         self.key.as_ref().map_or(self.digest.as_str(), StageKey::as_str)
     }
+
+    /// Where the adapter is, if this is one or the result of a stage that trained one.
+    pub fn adapter_dir(&self) -> &Path {
+        self.adapter.as_deref().unwrap_or(&self.dir)
+    }
 }
 
 /// The input of `role`; `None` if the stage has none.

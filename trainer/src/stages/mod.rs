@@ -2,7 +2,7 @@
 //!
 //! [`run`] takes a stage from plan to manifest: [`build`] gets inputs, data and model together, [`training`] is the loop,
 //! `finish` writes what is left. A kind is a [`task::Task`]: [`causal`] (PT, SFT), [`reward`] (RM), [`ppo`] with its
-//! [`rollout`]s.
+//! [`rollout`]s. [`samples`] shows rows to who asked for them.
 
 pub mod batch;
 pub mod bootstrap;
@@ -17,6 +17,7 @@ pub mod ppo;
 pub mod reward;
 pub mod rollout;
 pub mod run;
+pub mod samples;
 pub mod task;
 pub mod training;
 
@@ -33,5 +34,7 @@ fn origins(data: &TokenizedDataset, rows: impl Iterator<Item = usize>) -> String
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
+#[cfg(test)]
+mod recipe_tests;
 #[cfg(test)]
 mod tests;

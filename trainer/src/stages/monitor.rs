@@ -4,8 +4,10 @@ use std::{path::Path, sync::Arc};
 
 use medtrain_crds::contract::Phase;
 
+use super::samples::{self, Sample};
 use crate::{
     artifact::RunId,
+    data::Tokenizer,
     failure::Result,
     telemetry::{EventWriter, LogEntry, Metrics, Reporter, SharedProgress, StepReport, Style},
 };
@@ -15,11 +17,14 @@ pub struct Monitor {
     reporter: Reporter,
     metrics: Arc<Metrics>,
     events: Option<EventWriter>,
+    /// Set if text of data rows may go to TensorBoard.
+    shown_by: Option<Arc<Tokenizer>>,
 }
 
 impl Monitor {
     pub fn new(style: Style, stage: &str, kind: &str) -> Result<Self> {
-        Ok(Self { reporter: Reporter::new(style, stage), metrics: Arc::new(Metrics::new(stage, kind)?), events: None })
+        let metrics = Arc::new(Metrics::new(stage, kind)?);
+        Ok(Self { reporter: Reporter::new(style, stage), metrics, events: None, shown_by: None })
     }
 
     /// Starts a TensorBoard file in `folder`; `resumed_at` marks a resume's step.
@@ -28,6 +33,26 @@ impl Monitor {
         events.text(resumed_at.unwrap_or(0), "configuration", configuration)?;
         self.events = Some(events);
         Ok(())
+    }
+
+    /// Lets samples into TensorBoard, as this tokenizer decodes them: for `train.logSamples` alone.
+    pub fn show_samples(&mut self, tokenizer: Arc<Tokenizer>) {
+        self.shown_by = Some(tokenizer);
+    }
+
+    /// Whether making samples is worth the while.
+    pub fn shows_samples(&self) -> bool {
+        self.shown_by.is_some()
+    }
+
+    /// Samples under `samples/<group>`; none are no text.
+    pub fn samples(&mut self, group: &str, step: u64, samples: &[Sample]) -> Result<()> {
+        match (&mut self.events, &self.shown_by) {
+            (Some(events), Some(tokenizer)) if !samples.is_empty() => {
+                events.text(step, &format!("samples/{group}"), &samples::markdown(samples, tokenizer)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     pub fn metrics(&self) -> Arc<Metrics> {

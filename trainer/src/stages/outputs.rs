@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::reward::SCORE;
 use crate::{
+    adapter::BaseRecord,
     data::{ChatTemplate, Tokenizer},
     failure::{Failure, Result},
     model::Parameters,
@@ -83,13 +84,13 @@ pub fn write_tokenizer(
     Ok(())
 }
 
-/// Writes the trained tensors as PEFT reads them; value heads stay out.
+/// Writes the trained tensors as PEFT reads them, and the base that they belong to; value heads stay out.
 pub fn write_adapter<B: LmBackend>(
     dir: &Path,
     kind: StageKind,
     lora: &LoraArgs,
     parameters: &Parameters<B>,
-    base: &str,
+    base: &BaseRecord,
 ) -> Result<()> {
     let reward = kind == StageKind::RM;
     let mut modules_to_save = lora.modules_to_save.clone();
@@ -104,7 +105,7 @@ pub fn write_adapter<B: LmBackend>(
         target_modules: lora.target_modules.clone(),
         use_rslora: lora.use_rslora,
         modules_to_save,
-        base_model_name_or_path: Some(base.to_owned()),
+        base_model_name_or_path: Some(base.base_model_name_or_path.clone()),
     };
     let tensors: AdapterTensors = parameters
         .iter()
@@ -114,7 +115,8 @@ pub fn write_adapter<B: LmBackend>(
         })
         .collect();
     std::fs::create_dir_all(dir).map_err(|error| Failure::io(dir, &error))?;
-    save_adapter(dir, &config, &tensors)
+    save_adapter(dir, &config, &tensors)?;
+    base.write(dir)
 }
 
 const REWARD_MEAN: &str = "reward_mean.json";

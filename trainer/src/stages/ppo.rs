@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{
     batch::PackedBatch,
     rollout::{Episode, RewardModel, Rollout, SavedRollout, VALUE_BIAS, VALUE_WEIGHT, score_episodes, values},
+    samples::{self, Sample},
     task::{Evaluation, Outcome, Task, View, Watch},
 };
 use crate::{
@@ -58,6 +59,8 @@ pub struct PpoTask<B: LmBackend> {
     /// Tokens that end a response.
     pub stop_ids: Vec<u32>,
     state: State,
+    /// Of the last evaluation, if samples are shown.
+    held_out: Vec<Sample>,
 }
 
 /// Everything that changes from step to step besides parameters.
@@ -93,7 +96,7 @@ impl<B: LmBackend> PpoTask<B> {
         stop_ids: Vec<u32>,
     ) -> Result<Self> {
         let state = State { controller: KlCoefficient::new(&ppo)?, rollout: None, ended_early: false };
-        Ok(Self { prompts, eval, args, ppo, seed, reference, reward, stop_ids, state })
+        Ok(Self { prompts, eval, args, ppo, seed, reference, reward, stop_ids, state, held_out: Vec::new() })
     }
 
     fn steps(&self) -> PpoSteps {
@@ -142,6 +145,14 @@ impl<B: LmBackend> PpoTask<B> {
         }))
     }
 
+    /// Whether figures are logged at a step of rollout `number`.
+    fn is_logged(&self, number: u64) -> bool {
+        let steps = self.steps();
+        let (first, every) = (number * steps.per_rollout, u64::from(self.args.logging_steps.max(1)));
+        let last = first + steps.per_rollout;
+        last / every > first / every || last == steps.total_steps() || (first == 0 && self.args.logging_first_step)
+    }
+
     fn chunk(&self) -> usize {
         self.args.per_device_eval_batch_size.max(1) as usize
     }
@@ -158,6 +169,10 @@ impl<B: LmBackend> PpoTask<B> {
         let Some(episodes) = self.sample(view, &prompts, first, watch)? else { return Ok(None) };
         let temperature = self.ppo.temperature as f32;
         let scored = score_episodes(view, &self.reference, &self.reward, &episodes, temperature, self.chunk());
+        if watch.monitor.shows_samples() && self.is_logged(number) {
+            let samples = shown(&self.prompts, &self.rows(number), &episodes, &scored.scores);
+            watch.monitor.samples("rollout", number * self.steps().per_rollout + 1, &samples)?;
+        }
         let rollout = Rollout::new(number, episodes, scored, &mut self.state.controller, &self.ppo)?;
         self.state.rollout = Some(rollout);
         self.state.ended_early = false;
@@ -228,6 +243,16 @@ impl<B: LmBackend> PpoTask<B> {
         )?;
         Ok((tally, batch.ids.len() as u64))
     }
+}
+
+/// The first episodes, which are over `rows` of `data`, with their scores.
+fn shown(data: &TokenizedDataset, rows: &[usize], episodes: &[Episode], scores: &[f32]) -> Vec<Sample> {
+    let episodes = rows.iter().zip(episodes).zip(scores).take(samples::COUNT);
+    let sample = |((row, episode), score): ((&usize, &Episode), &f32)| Sample {
+        title: format!("{}: score {score:.3}", data.origin(*row)),
+        parts: vec![("prompt", episode.prompt.clone()), ("answer", episode.response.clone())],
+    };
+    episodes.map(sample).collect()
 }
 
 impl<B: LmBackend> Task<B> for PpoTask<B> {
@@ -312,6 +337,10 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
         let Some(episodes) = self.sample(view, &prompts, EVAL_STREAM, watch)? else { return Ok(None) };
         let temperature = self.ppo.temperature as f32;
         let scored = score_episodes(view, &self.reference, &self.reward, &episodes, temperature, self.chunk());
+        if watch.monitor.shows_samples() {
+            let rows: Vec<usize> = (0..self.eval.len()).collect();
+            self.held_out = shown(&self.eval, &rows, &episodes, &scored.scores);
+        }
         let rows = Rows::new(episodes.iter().map(|episode| episode.response.len()));
         let kl = KlReport::new(&scored.logprobs, &scored.ref_logprobs, &vec![true; rows.tokens()], &rows)?;
         let scores: Vec<f64> = scored.scores.iter().map(|&score| f64::from(score)).collect();
@@ -326,6 +355,10 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
             figures.insert("eval_kl_stderr".to_owned(), stderr);
         }
         Ok(Some(Evaluation { figures, weights: vec![1.0; scores.len()], rows: scores }))
+    }
+
+    fn samples(&mut self, _view: &View<B>, _watch: &mut Watch) -> Result<Vec<Sample>> {
+        Ok(std::mem::take(&mut self.held_out))
     }
 
     fn rows_of(&self, step: u64) -> String {

@@ -12,6 +12,7 @@ use medtrain_crds::{
 
 use super::{
     batch::dropout_keys,
+    samples::{self, Sample},
     task::{Evaluation, Outcome, Task, View, Watch},
 };
 use crate::{
@@ -190,6 +191,22 @@ impl<B: LmBackend> Task<B> for RewardTask {
         ];
         evaluation.figures = figures.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
         Ok(Some(evaluation))
+    }
+
+    fn samples(&mut self, view: &View<B>, _watch: &mut Watch) -> Result<Vec<Sample>> {
+        let rows = 0..self.eval.len().min(samples::COUNT);
+        let pairs = rows.map(|row| self.eval.pair(row)).collect::<Result<Vec<_>>>()?;
+        let (chosen, rejected) = Self::score_pairs(view, &view.parameters[SCORE], &pairs);
+        let scores = chosen.into_iter().zip(rejected);
+        let sample = |(row, (pair, (chosen, rejected))): (usize, (PreferencePair, (f32, f32)))| Sample {
+            title: format!("{}: chosen {chosen:.3}, rejected {rejected:.3}", self.eval.origin(row)),
+            parts: vec![
+                ("prompt", pair.chosen[..pair.prompt_len].to_vec()),
+                ("chosen", pair.chosen[pair.prompt_len..].to_vec()),
+                ("rejected", pair.rejected[pair.prompt_len..].to_vec()),
+            ],
+        };
+        Ok(pairs.into_iter().zip(scores).enumerate().map(sample).collect())
     }
 
     fn rows_of(&self, step: u64) -> String {

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -24,6 +25,7 @@ use super::{
     training::{Checkpoints, Ended},
 };
 use crate::{
+    adapter::BaseRecord,
     artifact::{self, Committed, RunId, Store, upload_dir},
     checkpoint::{self, Draft, State},
     device::Device,
@@ -169,6 +171,9 @@ impl StageRun<'_> {
         let events = scratch.join("artifact").join("runs");
         std::fs::create_dir_all(&events).map_err(|error| Failure::io(&events, &error))?;
         let configuration = finish::configuration(self.stage)?;
+        if self.stage.train.log_samples {
+            monitor.show_samples(Arc::clone(&job.tokenizer));
+        }
         let Some(restored) = restored else {
             monitor.record(&events, &self.run, None, &configuration)?;
             return Ok(true);
@@ -194,7 +199,7 @@ impl StageRun<'_> {
             run: self,
             scratch: scratch.join("checkpoints"),
             events: scratch.join("artifact").join("runs"),
-            base: job.base.name.clone(),
+            base: job.base_record.clone(),
             bit_exact,
         };
         let mut watch = Watch { monitor, stop: self.stop };
@@ -238,8 +243,8 @@ struct StoreCheckpoints<'a> {
     run: &'a StageRun<'a>,
     scratch: PathBuf,
     events: PathBuf,
-    /// What the adapter names as its base.
-    base: String,
+    /// What the adapter is trained over.
+    base: Option<BaseRecord>,
     bit_exact: bool,
 }
 
@@ -250,8 +255,8 @@ impl<B: LmBackend> Checkpoints<B> for StoreCheckpoints<'_> {
         let draft = Draft::new(&self.scratch, state)?;
         history.save(draft.path())?;
         copy_events(&self.events, &draft.path().join("runs"))?;
-        if let Tuning::Lora(lora) = &stage.tuning {
-            outputs::write_adapter(draft.path(), stage.kind, lora, parameters, &self.base)?;
+        if let (Tuning::Lora(lora), Some(base)) = (&stage.tuning, &self.base) {
+            outputs::write_adapter(draft.path(), stage.kind, lora, parameters, base)?;
         }
         let folder = draft.finish()?;
         let manifest = CheckpointManifest {

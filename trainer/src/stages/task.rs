@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use medtrain_crds::stage::{LoraArgs, Tuning};
 use serde_json::Value;
 
-use super::monitor::Monitor;
+use super::{monitor::Monitor, samples::Sample};
 use crate::{
     adapter::{self, Adapter},
     checkpoint::Tensor as Stored,
@@ -132,6 +132,10 @@ pub trait Task<B: LmBackend> {
 
     /// Figures on held-out rows; `None` without any, or when a stop request cut in.
     fn evaluate(&mut self, view: &View<B>, watch: &mut Watch) -> Result<Option<Evaluation>>;
+
+    /// A few held-out rows as the model answers them now. Comes right after [`Self::evaluate`], and only if the monitor
+    /// shows samples; empty when a stop request cut in.
+    fn samples(&mut self, view: &View<B>, watch: &mut Watch) -> Result<Vec<Sample>>;
 
     /// The rows behind `step`, for an error message.
     fn rows_of(&self, step: u64) -> String;

@@ -327,6 +327,10 @@ impl<B: LmBackend> Training<B> {
         watch.monitor.phase(Phase::Evaluating);
         let view = self.tuned.view(&self.parameters)?;
         let evaluation = task.evaluate(&view, watch)?;
+        let samples = match evaluation.is_some() && watch.monitor.shows_samples() {
+            true => task.samples(&view, watch)?,
+            false => Vec::new(),
+        };
         drop(view);
         if let Some(evaluation) = evaluation {
             if let Some((name, _)) = evaluation.figures.iter().find(|(_, value)| value.is_nan()) {
@@ -341,6 +345,7 @@ impl<B: LmBackend> Training<B> {
             let entry = LogEntry { epoch: task.epoch(self.step), step: self.step, values };
             self.history.log_history.push(entry.clone());
             watch.monitor.evaluated(&entry)?;
+            watch.monitor.samples("eval", self.step, &samples)?;
             match self.step {
                 0 => self.before = Some(evaluation),
                 step => self.latest = Some((step, evaluation)),

@@ -1,7 +1,8 @@
 //! What a running or finished stage tells: to a person on a terminal, to Prometheus, to TensorBoard, to Hugging Face
 //! tools, and in the model card. And what a person tells it: Ctrl-C.
 //!
-//! Holds: nothing here decides a result, and no text of a data row comes through here.
+//! Holds: nothing here decides a result; text of data rows comes through here into TensorBoard alone, by
+//! `train.logSamples`.
 
 pub mod metrics;
 pub mod model_card;

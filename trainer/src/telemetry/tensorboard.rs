@@ -63,7 +63,7 @@ impl EventWriter {
         self.event(step, Message::default().message(5, summary))
     }
 
-    /// Markdown under `tag`; for configuration, never for rows of data.
+    /// Markdown under `tag`.
     ///
     /// # Errors
     /// As [`Failure::io`].

@@ -1,12 +1,11 @@
 //! The promises of a row, checked.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Output,
 };
 
-use crate::support::{Lab, text};
+use crate::support::{Lab, files_with, text};
 
 /// Stands for a patient's words in broken rows.
 pub const CANARY: &str = "CANARY";
@@ -81,17 +80,5 @@ pub fn without_keys(line: &str) -> String {
 
 /// A file below `folder` that holds `word`.
 pub fn written_below(folder: &Path, word: &str) -> Option<PathBuf> {
-    for entry in fs::read_dir(folder).ok()?.flatten() {
-        let path = entry.path();
-        let found = match path.is_dir() {
-            true => written_below(&path, word),
-            false => fs::read(&path)
-                .is_ok_and(|bytes| bytes.windows(word.len()).any(|window| window == word.as_bytes()))
-                .then_some(path),
-        };
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
+    files_with(folder, word).into_iter().next()
 }

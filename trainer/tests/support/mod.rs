@@ -197,3 +197,17 @@ pub fn text(output: &Output) -> String {
 pub fn assert_ok(output: &Output) {
     assert!(output.status.success(), "{:?}\n{}", output.status.code(), text(output));
 }
+
+/// The files below `folder` that hold `word`.
+pub fn files_with(folder: &Path, word: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_with(&path, word));
+        } else if fs::read(&path).unwrap().windows(word.len()).any(|window| window == word.as_bytes()) {
+            found.push(path);
+        }
+    }
+    found
+}
