@@ -92,7 +92,7 @@ impl<'a> Build<'a> {
         let layout = reader.layout();
         let size = std::fs::metadata(&file.path).map_err(|error| Failure::io(&file.path, &error))?.len();
         // The beginning stands for the file: rows of a gzip stream or a JSON array can't be found without those before.
-        let enough = (self.share < 1.0).then(|| (size as f64 * self.share) as u64);
+        let enough = (self.share < 1.0).then_some((size as f64 * self.share) as u64);
         let read;
         let (mut rows, mut shape) = (0, (layout == Layout::Text).then_some(Shape::Text));
         loop {

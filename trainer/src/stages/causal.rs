@@ -114,11 +114,13 @@ impl<B: LmBackend> Task<B> for CausalTask {
         let Some(answers) = samples::answers(view, &prompts, &self.stop_ids, &|| watch.stopped())? else {
             return Ok(Vec::new());
         };
-        let sample = |((row, (prompt, target)), answer): ((&usize, (Vec<u32>, Vec<u32>)), Vec<u32>)| Sample {
-            title: self.eval.origin(*row),
-            parts: vec![("prompt", prompt), ("answer", answer), ("in the data", target)],
-        };
-        Ok(rows.iter().zip(texts).zip(answers).map(sample).collect())
+        let all = rows.into_iter().zip(texts).zip(answers);
+        Ok(all
+            .map(|((row, (prompt, target)), answer)| Sample {
+                title: self.eval.origin(row),
+                parts: vec![("prompt", prompt), ("answer", answer), ("in the data", target)],
+            })
+            .collect())
     }
 
     fn rows_of(&self, step: u64) -> String {

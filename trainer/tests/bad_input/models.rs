@@ -28,6 +28,14 @@ fn fixture(path: &str) -> PathBuf {
     fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures").join(path)).unwrap()
 }
 
+/// An adapter as PEFT would have left it.
+fn copy_without_record(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+}
+
 fn cut(lab: &Lab, bytes: u64) {
     let weights = fs::OpenOptions::new().write(true).open(lab.path("model/model.safetensors")).unwrap();
     let length = weights.metadata().unwrap().len();
@@ -37,9 +45,14 @@ fn cut(lab: &Lab, bytes: u64) {
 #[test]
 fn models_and_adapters_that_do_not_fit() {
     let source = Lab::new(1);
-    for stage in ["pt", "sft"] {
+    for stage in ["pt", "sft", "rm"] {
         assert_ok(&source.run().args(["--only", stage]).output().unwrap());
     }
+    // Of the model that a stage was trained over: PT's for SFT, SFT's for RM.
+    let base_of = |stage: &str| {
+        let record = source.json(source.artifact(stage).join("adapter/base_model.json"));
+        record["weights_sha256"].as_str().unwrap()[..12].to_owned()
+    };
     let adapter = fs::canonicalize(source.artifact("sft").join("adapter")).unwrap();
     let foreign = fixture("lora/all_linear/adapter");
     let (adapter, foreign) = (adapter.display(), foreign.display());
@@ -142,13 +155,33 @@ fn models_and_adapters_that_do_not_fit() {
              that model as the policy, or drop the adapter"
         ))],
     );
-    table.accepted(
+    let (own, other) = (base_of("sft"), base_of("rm"));
+    let other_base = without_keys(&format!(
+        "{adapter}: was trained over \"../../../pt-0123456789ab/merged\" (weights {own}), not over model (weights {other})"
+    ));
+    let merge = format!("merge --model model --adapter {adapter} --output merged");
+    table.row(
         "an adapter on another model of the same shapes",
         |lab| use_model(lab, &source, "sft"),
-        &format!("merge --model model --adapter {adapter} --output merged"),
-        &[&without_keys(&format!(
-            "{adapter} was trained on \"../../../pt-0123456789ab/merged\", not on model; its answers may make no sense"
-        ))],
+        &[&merge, &format!("{generate} --adapter {adapter}")],
+        65,
+        &[&format!("{other_base}; give the model that it was trained over, or --force-base if this one is meant")],
+    );
+    table.accepted(
+        "an adapter on another model of the same shapes, by force",
+        |lab| use_model(lab, &source, "sft"),
+        &format!("{merge} --force-base"),
+        &[&format!("{other_base}; its answers may make no sense")],
+    );
+    // It records nothing of its base, and the shapes fit.
+    table.accepted(
+        "another program's adapter on another model",
+        |lab| {
+            use_model(lab, &source, "sft");
+            copy_without_record(&source.artifact("sft").join("adapter"), &lab.path("adapter"));
+        },
+        "merge --model model --adapter adapter --output merged",
+        &["adapter was trained on \"../../../pt-KEY/merged\", not on model; its answers may make no sense"],
     );
     table.holds();
 }
