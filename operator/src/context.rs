@@ -1,7 +1,7 @@
 //! What all reconciles share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
@@ -16,6 +16,7 @@ use crate::config::Policy;
 use crate::controller::children::Children;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
+use crate::resource::RawTraining;
 
 pub struct Context {
     pub client: Client,
@@ -30,7 +31,9 @@ pub struct Context {
     pub config_maps: Store<PartialObjectMeta<ConfigMap>>,
     /// Turns true when the three stores above have been filled.
     pub filled: watch::Receiver<bool>,
+    pub trainings: Store<RawTraining>,
     pub failures: Failures,
+    pub written: Written,
 }
 
 /// Consecutive failures of each training, by UID.
@@ -48,5 +51,64 @@ impl Failures {
 
     pub fn clear(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// The version of each training, by UID, that this process wrote and no watch has brought yet.
+#[derive(Default)]
+pub struct Written(Mutex<HashMap<String, u64>>);
+
+impl Written {
+    pub fn set(&self, uid: &str, version: &str) {
+        if let Ok(version) = version.parse() {
+            self.lock().insert(uid.to_string(), version);
+        }
+    }
+
+    /// Whether `version`, a cache's, is older than what was written: what follows from it, has happened already.
+    pub fn is_ahead_of(&self, uid: &str, version: &str) -> bool {
+        let mut written = self.lock();
+        let ahead = match (written.get(uid), version.parse::<u64>()) {
+            (Some(written), Ok(version)) => *written > version,
+            _ => false,
+        };
+        if !ahead {
+            written.remove(uid);
+        }
+        ahead
+    }
+
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_is_behind_until_it_has_what_was_written_or_something_newer() {
+        let written = Written::default();
+        written.set("u", "100");
+        assert!(written.is_ahead_of("u", "99"));
+        assert!(!written.is_ahead_of("v", "99"));
+        assert!(!written.is_ahead_of("u", "100"));
+        assert!(written.lock().is_empty());
+        written.set("u", "100");
+        assert!(!written.is_ahead_of("u", "101"));
+    }
+
+    #[test]
+    fn versions_that_are_no_numbers_hold_nothing_up() {
+        let written = Written::default();
+        written.set("u", "opaque");
+        assert!(!written.is_ahead_of("u", "99"));
+        written.set("u", "100");
+        assert!(!written.is_ahead_of("u", "opaque"));
     }
 }

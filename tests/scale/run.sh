@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [TRAININGS]: so many trainings (1,000) at once on a control plane of our own with fake nodes; asserts that all
-# complete and nothing is done twice, and prints what it took. KEEP=1 leaves the control plane. OPERATOR_BINARY and SCALE_PROGRAM name programs that are built already.
+# complete and nothing is done twice, and prints what it took.
+# KEEP=1 leaves the control plane; OPERATOR_BINARY and SCALE_PROGRAM name programs that are built already.
 source "$(dirname "${BASH_SOURCE[0]}")/../cluster/cluster.sh"
 
 export MEDTRAIN_SCALE_TRAININGS=${1:-1000}

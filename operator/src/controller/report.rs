@@ -40,10 +40,11 @@ pub async fn report(training: &Training, status: &MedicalTrainingStatus, context
         status: serde_json::to_value(status)?,
     };
     let written = api.replace_status(&training.name, &PostParams::default(), &body).await;
-    match written {
+    let written = match written {
         Err(kube::Error::Api(answer)) if answer.code == 409 => return Err(Error::Stale),
-        other => drop(other.map_err(Error::api("writing the status"))?),
-    }
+        other => other.map_err(Error::api("writing the status"))?,
+    };
+    context.written.set(&training.uid, written.metadata.resource_version.as_deref().unwrap_or_default());
     for change in changes(&training.status, status) {
         tracing::info!(reason = change.reason, stage = change.stage, note = change.note, "transition");
         let event = Event {

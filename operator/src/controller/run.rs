@@ -18,13 +18,13 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Client, Resource, ResourceExt};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tracing::Instrument;
 
 use super::children::Children;
 use super::{apply, decide, names, observe, report, validate};
 use crate::config::Policy;
-use crate::context::{Context, Failures};
+use crate::context::{Context, Failures, Written};
 use crate::error::Error;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
@@ -98,7 +98,9 @@ pub async fn run(setup: Setup, namespace: Option<String>) {
         pods: pods.clone(),
         config_maps: maps.clone(),
         filled,
+        trainings: trainings.clone(),
         failures: Failures::default(),
+        written: Written::default(),
     });
     let health = setup.health.clone();
     // The only one that waits for these stores: kube's wait_until_ready wakes the last waiter alone (kube 5.0, seen: a
@@ -175,6 +177,12 @@ async fn reconcile(raw: Arc<RawTraining>, context: Arc<Context>) -> Result<Actio
     static TRACE: AtomicU64 = AtomicU64::new(0);
     let trace = format!("{:08x}{:08x}", std::process::id(), TRACE.fetch_add(1, Ordering::Relaxed));
     let span = tracing::info_span!("reconcile", trace_id = trace, namespace = raw.namespace(), name = raw.name_any());
+    let _slot = slot(&context).await?;
+    // It may have waited long, and on an old version nothing can be written.
+    let Some(raw) = context.trainings.get(&ObjectRef::from_obj(raw.as_ref())) else {
+        context.written.forget(&raw.uid().unwrap_or_default());
+        return Ok(Action::await_change());
+    };
     let began = Instant::now();
     let result = steps(&raw, &context).instrument(span).await;
     let outcome = result.as_ref().map(|(_, changed)| *changed).map_err(Error::label);
@@ -184,13 +192,21 @@ async fn reconcile(raw: Arc<RawTraining>, context: Arc<Context>) -> Result<Actio
     Ok(action)
 }
 
-async fn steps(raw: &RawTraining, context: &Context) -> Result<(Action, bool), Error> {
+async fn slot(context: &Context) -> Result<SemaphorePermit<'_>, Error> {
     context.filled.clone().wait_for(|filled| *filled).await.map_err(|_| Error::NotLeader)?;
     context.metrics.queue_depth.inc();
     let slot = context.slots.acquire().await;
     context.metrics.queue_depth.dec();
-    let _slot = slot.map_err(|_| Error::NotLeader)?;
+    slot.map_err(|_| Error::NotLeader)
+}
+
+async fn steps(raw: &RawTraining, context: &Context) -> Result<(Action, bool), Error> {
     context.fence.check()?;
+    let version = raw.resource_version().unwrap_or_default();
+    if context.written.is_ahead_of(&raw.uid().unwrap_or_default(), &version) {
+        // The watch brings it within moments, and with it the next reconcile.
+        return Ok((Action::requeue(Duration::from_secs(1)), false));
+    }
     tokio::time::timeout(LONGEST, once(raw, context)).await.map_err(|_| Error::Timeout(LONGEST.as_secs()))?
 }
 
