@@ -139,7 +139,10 @@ async fn what_did_not_change_is_not_run_again_by_an_edit_a_fork_or_a_new_beginni
     scenario.end().await
 }
 
-/// The pod that runs, and the Job it belongs to.
+/// Changes a stage.
+type Edit = fn(&Scenario, &mut Value);
+
+/// The one pod that runs.
 async fn running(scenario: &Scenario) -> Result<Pod> {
     let [pod] = scenario.live_stage_pods().await?.try_into().map_err(|pods| anyhow::anyhow!("{pods:?}"))?;
     Ok(pod)
@@ -161,7 +164,7 @@ async fn an_edit_that_is_refused_stops_nothing_and_one_that_is_accepted_stops_wh
             })
         }
     };
-    let edits: [(&str, &str, fn(&Scenario, &mut Value)); 2] = [
+    let edits: [(&str, &str, Edit); 2] = [
         ("SpecInvalid", "stages[0].inputs", |_, stage| stage["inputs"] = json!({"policy": {"from": "nowhere"}})),
         ("InputUnavailable", "nowhere.txt", |scenario, stage| {
             stage["dataset"] = json!({"train": [scenario.store.uri("data/nowhere.txt")]});

@@ -47,7 +47,8 @@ mod host {
     async fn what_ended_while_the_operator_was_away_is_looked_up_in_the_store() -> Result<()> {
         let scenario = Scenario::begin("absent").await?;
         let mut training = training::of_stages(&scenario.env, &scenario.store, "absent", OUTPUT, &["pt", "sft"]);
-        training["spec"]["stages"][0]["train"]["maxSteps"] = training::LONG.into();
+        // Long enough to go on until the operator is away.
+        training["spec"]["stages"][0]["train"]["maxSteps"] = (training::LONG / 2).into();
         training["spec"]["stages"][0]["train"]["saveSteps"] = (training::LONG / 50).into();
         scenario.apply(&training).await?;
         scenario.stage_until("absent", "pt", "a checkpoint", has_a_checkpoint).await?;
