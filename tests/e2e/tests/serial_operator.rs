@@ -108,6 +108,7 @@ mod host {
         loop {
             let training = match events.try_next().await?.context("not Complete within 290 s")? {
                 WatchEvent::Added(training) | WatchEvent::Modified(training) => training,
+                WatchEvent::Bookmark(_) => continue,
                 other => bail!("{other:?}"),
             };
             let status = training.status.unwrap_or_default();
