@@ -59,6 +59,7 @@ mod host {
         let run8 = outcome::finisher(&scenario.store, "unseen", STAGE).await?.context("unseen is not done")?;
         ensure!(unseen.uid().context("no UID")?.starts_with(&run8), "unseen did its work again");
         let cost = Cost { attempts: 1, charged: 0, uncharged: 1, replaced: 0 };
+        scenario.assert_result("unseen").await?;
         scenario.assert_cost("unseen", cost, &[&[Reason::NodeLost]]).await?;
 
         scenario.assert_disturbed("hanging", &hanging, Cost::UNCHARGED_ATTEMPT, &[&[Reason::NodeLost]]).await?;
