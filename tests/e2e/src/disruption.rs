@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{ResourceExt, api::ListParams};
 use medtrain_crds::{contract::Reason, k8s::MedicalTraining};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -37,11 +37,10 @@ impl Cost {
     pub const CHARGED_ATTEMPT: Self = Self { attempts: 2, charged: 1, uncharged: 0, replaced: 0 };
 }
 
-/// The training `name`, which writes to an output of its own: it would be taken from the store otherwise. Its pods get
-/// `grace` seconds.
-fn training(scenario: &Scenario, name: &str, grace: u32) -> Value {
+/// The training `name`, which writes to an output of its own: it would be taken from the store otherwise.
+fn training(scenario: &Scenario, name: &str, pod_template: Value) -> Value {
     let mut training = training::long(&scenario.env, &scenario.store, name, name);
-    training["spec"]["podTemplate"]["terminationGracePeriodSeconds"] = grace.into();
+    training["spec"]["podTemplate"] = pod_template;
     training
 }
 
@@ -50,8 +49,8 @@ impl Scenario {
     ///
     /// # Errors
     /// It doesn't get there, or is done before it could be disturbed.
-    pub async fn start_to_disturb(&self, name: &str, grace: u32) -> Result<Pod> {
-        self.apply(&training(self, name, grace)).await?;
+    pub async fn start_to_disturb(&self, name: &str, pod_template: Value) -> Result<Pod> {
+        self.apply(&training(self, name, pod_template)).await?;
         let pod = self.pod_with_a_checkpoint(&format!("{name}-{STAGE}-1"), name, STAGE).await?;
         self.assert_unfinished(name).await?;
         Ok(pod)
@@ -69,9 +68,16 @@ impl Scenario {
         ensure!(!first.starts_with(&last), "{name}: the pod that was disturbed has finished the stage");
         let runs = outcome::runs(&self.store, name, STAGE).await?;
         ensure!(runs == 2, "{name}: {runs} runs trained the stage, and not two");
+        self.assert_result(name).await?;
+        self.assert_cost(name, cost, said).await
+    }
+
+    /// # Errors
+    /// The stage did not end as a run does that nobody disturbed.
+    pub async fn assert_result(&self, name: &str) -> Result<()> {
         let outcome = Outcome::of(&self.store, name, STAGE).await?;
         ensure!(outcome == *self.undisturbed().await?, "{name}: not the result of an undisturbed run");
-        self.assert_cost(name, cost, said).await
+        Ok(())
     }
 
     /// # Errors
@@ -113,7 +119,7 @@ impl Scenario {
         static OUTCOME: OnceCell<Outcome> = OnceCell::const_new();
         OUTCOME
             .get_or_try_init(async || {
-                training::run_here(&self.env, &training(self, UNDISTURBED, 30)).await?;
+                training::run_here(&self.env, &training(self, UNDISTURBED, json!({}))).await?;
                 let runs = outcome::runs(&self.store, UNDISTURBED, STAGE).await?;
                 ensure!(runs == 1, "{runs} runs made what nobody disturbed");
                 Outcome::of(&self.store, UNDISTURBED, STAGE).await

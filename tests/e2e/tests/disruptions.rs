@@ -9,15 +9,13 @@ use kube::{
 };
 use medtrain_crds::contract::Reason;
 use medtrain_e2e::{Scenario, disruption::Cost};
-
-/// Seconds that a pod gets to write its checkpoint: plenty.
-const GRACE: u32 = 60;
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster: make e2e"]
 async fn an_evicted_pod_is_replaced_within_its_attempt() -> Result<()> {
     let scenario = Scenario::begin("evicted").await?;
-    let pod = scenario.start_to_disturb("evicted", GRACE).await?;
+    let pod = scenario.start_to_disturb("evicted", json!({})).await?;
     scenario.api::<Pod>().evict(&pod.name_any(), &EvictParams::default()).await?;
     scenario.assert_disturbed("evicted", &pod, Cost::ANOTHER_POD, &[&[]]).await?;
     scenario.end().await
@@ -27,7 +25,7 @@ async fn an_evicted_pod_is_replaced_within_its_attempt() -> Result<()> {
 #[ignore = "needs a cluster: make e2e"]
 async fn a_deleted_pod_is_replaced_within_its_attempt() -> Result<()> {
     let scenario = Scenario::begin("deleted").await?;
-    let pod = scenario.start_to_disturb("deleted", GRACE).await?;
+    let pod = scenario.start_to_disturb("deleted", json!({})).await?;
     scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default()).await?;
     scenario.assert_disturbed("deleted", &pod, Cost::ANOTHER_POD, &[&[]]).await?;
     scenario.end().await
@@ -46,7 +44,7 @@ mod host {
     #[ignore = "needs a cluster: make e2e"]
     async fn a_pod_deleted_by_force_is_not_charged() -> Result<()> {
         let scenario = Scenario::begin("forced").await?;
-        let pod = scenario.start_to_disturb("forced", GRACE).await?;
+        let pod = scenario.start_to_disturb("forced", json!({})).await?;
         host::signal("STOP", host::pid_of(&pod)?)?;
         scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await?;
         scenario.assert_disturbed("forced", &pod, Cost::UNCHARGED_ATTEMPT, UNSEEN).await?;
@@ -57,7 +55,7 @@ mod host {
     #[ignore = "needs a cluster: make e2e"]
     async fn a_pod_that_outlives_its_grace_and_is_killed_is_not_charged() -> Result<()> {
         let scenario = Scenario::begin("overrun").await?;
-        let pod = scenario.start_to_disturb("overrun", GRACE).await?;
+        let pod = scenario.start_to_disturb("overrun", json!({})).await?;
         host::signal("STOP", host::pid_of(&pod)?)?;
         scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default().grace_period(3)).await?;
         scenario.assert_disturbed("overrun", &pod, Cost::UNCHARGED_ATTEMPT, UNSEEN).await?;
@@ -68,7 +66,7 @@ mod host {
     #[ignore = "needs a cluster: make e2e"]
     async fn a_trainer_killed_while_nobody_deletes_its_pod_is_charged() -> Result<()> {
         let scenario = Scenario::begin("killed").await?;
-        let pod = scenario.start_to_disturb("killed", GRACE).await?;
+        let pod = scenario.start_to_disturb("killed", json!({})).await?;
         host::signal("KILL", host::pid_of(&pod)?)?;
         scenario.assert_disturbed("killed", &pod, Cost::CHARGED_ATTEMPT, &[&[Reason::Killed]]).await?;
         scenario.end().await
