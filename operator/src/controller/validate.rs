@@ -223,7 +223,9 @@ mod tests {
             "podTemplate": {"serviceAccountName": "mine"},
             "stages": [{"name": "sft", "kind": "SFT", "dataset": {"train": ["s3://data/x.jsonl"]}}],
         });
-        let raw = RawTraining { spec, ..Default::default() };
+        let mut raw = RawTraining { spec, ..Default::default() };
+        raw.metadata.name = Some("t".into());
+        raw.metadata.namespace = Some("ns".into());
         for (allowed, admitted) in [("[]", true), ("[mine]", true), ("[theirs, ours]", false)] {
             let defaults = Defaults::parse(&format!("serviceAccounts: {allowed}")).unwrap();
             let errors = validate(&raw, &defaults).spec.err().unwrap_or_default();
