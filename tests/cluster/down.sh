@@ -76,7 +76,7 @@ remove_strays() {
     fi
 }
 
-end TERM operator prometheus kubelet kube-proxy kube-scheduler kube-controller-manager coredns kube-apiserver s3
+end TERM operator discover prometheus kubelet kube-proxy kube-scheduler kube-controller-manager coredns kube-apiserver s3
 kill_pods
 end TERM containerd etcd
 kill_shims

@@ -1,6 +1,7 @@
-"""Prometheus' configuration as the Prometheus operator would make it of the chart's monitors. Run by start.sh.
+"""Prometheus' configuration as the Prometheus operator would make it of the chart's monitors, but for where targets come
+from: DIRECTORY, see discover.py. Run by start.sh.
 
-    scrape.py RELEASE NAMESPACE KUBECONFIG SECONDS
+    scrape.py RELEASE NAMESPACE DIRECTORY SECONDS
 """
 
 import json
@@ -26,7 +27,7 @@ def copy(source, target):
     return {"source_labels": [source], "target_label": target}
 
 
-def job(monitor, role, kubeconfig, seconds):
+def job(monitor, role, directory, seconds):
     """`role`: `endpointslice` for a ServiceMonitor, `pod` for a PodMonitor."""
     spec = monitor["spec"]
     [endpoint] = spec["endpoints" if role == "endpointslice" else "podMetricsEndpoints"]
@@ -37,22 +38,20 @@ def job(monitor, role, kubeconfig, seconds):
     relabelings.append(keep(f"__meta_kubernetes_{port}", endpoint["port"]))
     relabelings += [copy("__meta_kubernetes_namespace", "namespace"), copy("__meta_kubernetes_pod_name", "pod")]
     relabelings += [{snake(name): value for name, value in one.items()} for one in endpoint.get("relabelings", [])]
-    discovery = {"role": role, "kubeconfig_file": kubeconfig}
-    if role == "endpointslice":
-        # A ServiceMonitor without namespaceSelector looks into its own namespace.
-        discovery["namespaces"] = {"names": [monitor["metadata"]["namespace"]]}
+    # A ServiceMonitor without namespaceSelector looks into its own namespace only, as discover.py does.
+    discovery = {"files": [f"{directory}/{role}.json"], "refresh_interval": "5s"}
     return {
         "job_name": f"{monitor['kind']}/{monitor['metadata']['name']}",
         "metrics_path": endpoint["path"],
         "honor_labels": endpoint.get("honorLabels", False),
         "scrape_interval": f"{seconds}s",
         "scrape_timeout": f"{seconds}s",
-        "kubernetes_sd_configs": [discovery],
+        "file_sd_configs": [discovery],
         "relabel_configs": relabelings,
     }
 
 
-def main(release, namespace, kubeconfig, seconds):
+def main(release, namespace, directory, seconds):
     done = helm(
         "template", release, CHART, "--namespace", namespace, "--kube-version", KUBE_VERSION,
         "--set", "monitoring.serviceMonitor.enabled=true,monitoring.podMonitor.enabled=true",
@@ -62,7 +61,7 @@ def main(release, namespace, kubeconfig, seconds):
     objects = read_yaml(done.stdout)
     monitors = ((find(objects, "ServiceMonitor"), "endpointslice"), (find(objects, "PodMonitor"), "pod"))
     # JSON is YAML.
-    print(json.dumps({"scrape_configs": [job(monitor, role, kubeconfig, seconds) for monitor, role in monitors]}))
+    print(json.dumps({"scrape_configs": [job(monitor, role, directory, seconds) for monitor, role in monitors]}))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,15 @@ source "$root/tests/cluster/cluster.sh"
 
 cluster "${1:?usage: start.sh CLUSTER RELEASE NAMESPACE}"
 prometheus=$(bash "$tools/prometheus.sh")/prometheus
-python3 "$chart_tests/live/scrape.py" "${2:?release}" "${3:?namespace}" "$kubeconfig" 1 >"$state/config/prometheus.yaml"
 if ! alive prometheus; then
     say "Starting Prometheus in cluster $name"
-    mkdir -p "$state/prometheus"
+    mkdir -p "$state"/prometheus/{data,targets}
+    python3 "$chart_tests/live/scrape.py" "${2:?release}" "${3:?namespace}" "$state/prometheus/targets" 1 \
+        >"$state/config/prometheus.yaml"
+    start discover python3 "$chart_tests/live/discover.py" "$(<"$state/hyperkube")/kubectl" "$kubeconfig" "$3" \
+        "$state/prometheus/targets"
     start prometheus "$prometheus" --config.file="$state/config/prometheus.yaml" \
-        --storage.tsdb.path="$state/prometheus" --web.listen-address="$address:9099"
+        --storage.tsdb.path="$state/prometheus/data" --web.listen-address="$address:9099"
     answers() {
         "${inside[@]}" bash -c "exec 3<>/dev/tcp/$address/9099"
     }
