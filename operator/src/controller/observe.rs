@@ -43,8 +43,7 @@ pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> 
     }
     let mut pods = context.pods.of(&training.uid);
     pods.retain(|pod| pod.namespace().as_deref() == Some(&training.namespace));
-    let mut observed = Observed::default();
-    observed.config_maps = config_maps(&jobs, training, context);
+    let mut observed = Observed { config_maps: config_maps(&jobs, training, context), ..Default::default() };
     for name in expected.iter().filter(|name| !observed.config_maps.contains(name)) {
         observed.foreign_config_maps.extend(foreign_config_map(name, training, context).await?);
     }

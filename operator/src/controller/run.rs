@@ -1,6 +1,6 @@
 //! The loop: caches of our own objects, a controller for each watched scope, one reconcile at a time for a training.
 //!
-//! Holds: a reconcile that does anything holds one of [`Setup::slots`] and ends within [`LONGEST`]; who has all slots
+//! Holds: a reconcile that does anything holds one of [`Setup::slots`] and ends within `LONGEST`; who has all slots
 //! knows that nothing is in progress.
 
 use std::sync::Arc;

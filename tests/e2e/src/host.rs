@@ -137,7 +137,7 @@ pub fn is_alive(pid: u32) -> bool {
     state_of(pid).is_some_and(|state| state != 'Z')
 }
 
-/// `R`unning, `S`leeping, s`T`opped, `Z`ombie, …: the third field of /proc/<pid>/stat, behind the name in parentheses.
+/// `R`unning, `S`leeping, s`T`opped, `Z`ombie, …: the third field of `/proc/PID/stat`, behind the name in parentheses.
 pub fn state_of(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()

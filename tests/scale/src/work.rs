@@ -1,6 +1,6 @@
 //! The work of a training and what will disturb it.
 //!
-//! Holds: keys, durations and fates follow from [`SEED`] and names alone, whoever asks and however often.
+//! Holds: keys, durations and fates follow from `SEED` and names alone, whoever asks and however often.
 
 use medtrain_crds::contract::canonical::sha256_hex;
 

@@ -348,7 +348,8 @@ fn a_job_of_the_same_name_is_a_conflict_and_stays() {
 
 #[test]
 fn a_name_that_another_has_holds_a_stage_until_it_goes_and_costs_nothing() {
-    let take: [(&str, fn(&mut World)); 2] = [
+    type Take = fn(&mut World);
+    let take: [(&str, Take); 2] = [
         ("Job", |world| {
             let job = SeenJob { name: "t-sft-1".into(), uid: "x".into(), ours: false, ..world.seen.jobs[0].clone() };
             world.seen.jobs.push(job);
