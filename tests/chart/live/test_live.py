@@ -17,10 +17,6 @@ from test_monitoring import ENABLED, dashboard, queries, rules
 # Longer than the scenarios take.
 WINDOW = 3600
 STEP = 2
-# Nothing of the kind happens in the scenarios.
-NEVER = {
-    "Data rows left out": "every row of the scenarios' data fits",
-}
 
 
 def ask(path, **parameters):
@@ -46,7 +42,7 @@ class Live(unittest.TestCase):
     def test_every_panel_shows_something(self):
         for title, expression in queries(dashboard()):
             with self.subTest(title, expression=expression):
-                self.assertEqual(bool(series(expression)), title not in NEVER)
+                self.assertTrue(series(expression))
 
     def test_a_trainers_numbers_say_whose_they_are(self):
         found = series("medtrain_trainer_step")

@@ -71,8 +71,6 @@ static MISTAKES: [Mistake; 6] = [
         reason: "InputUnavailable",
         says: &["model.tokenizer", "/late"],
         mend: Mend::Copy(&[
-            ("tokenizer/config.json", "late/config.json"),
-            ("tokenizer/model.safetensors", "late/model.safetensors"),
             ("tokenizer/tokenizer.json", "late/tokenizer.json"),
             ("tokenizer/tokenizer_config.json", "late/tokenizer_config.json"),
         ]),
