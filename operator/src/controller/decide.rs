@@ -235,6 +235,8 @@ pub fn goes_well(reason: &str) -> bool {
         Reason::Created,
         Reason::PodStarting,
         Reason::Running,
+        // Its pod has ended so because we stop it, and its Job is about to go.
+        Reason::Checkpointed,
         Reason::JobSuspended,
         Reason::WaitingForInputs,
         Reason::Preflight,

@@ -169,6 +169,8 @@ mod tests {
         assert_eq!(told(&starting, &pulling), [("pt Starting".to_string(), true)]);
         let running = status(StageState::Running, Reason::Running);
         assert_eq!(told(&pulling, &running), [("pt Running".to_string(), false)]);
+        let stopped = status(StageState::Running, Reason::Checkpointed);
+        assert_eq!(told(&running, &stopped), [("pt Running".to_string(), false)]);
     }
 
     #[test]
