@@ -6,7 +6,9 @@
 
 mod conditions;
 mod preflight;
+mod probe;
 mod stage;
+mod start;
 
 pub use conditions::is_troubled;
 use jiff::{SignedDuration, Timestamp};
@@ -129,6 +131,15 @@ impl Deciding<'_> {
         if !self.actions.contains(&action) {
             self.actions.push(action);
         }
+    }
+
+    /// Makes the Job of this name and its ConfigMap, or waits for the name; which of both, as reason and message.
+    fn create(&mut self, name: &str, work: Work) -> (Reason, String) {
+        self.taken(name).unwrap_or_else(|| {
+            self.actions.push(Action::Create(work));
+            self.look_again(5);
+            (Reason::Created, String::new())
+        })
     }
 
     /// Why a Job of this name and its ConfigMap can't be made: something else has the name. Looks again, because

@@ -5,7 +5,7 @@ use medtrain_crds::training::status::{
     MedicalTrainingStatus, PlanStatus, PreflightState, PreflightStatus, StageState, StageStatus,
 };
 
-use super::{Action, Deciding, Work, clip, is_open, set};
+use super::{Deciding, Work, clip, is_open, set};
 use crate::controller::outcome::{Ended, ended, is_last};
 use crate::controller::seen::{JobEnd, SeenJob};
 use crate::controller::validate::{ValidSpec, ValidStage};
@@ -98,14 +98,7 @@ impl Deciding<'_> {
                     None => self.retry_preflight(preflight, Reason::JobLost, "its Job was deleted"),
                 }
             } else if !self.training.suspend {
-                let (reason, message) = match self.taken(&name) {
-                    Some(taken) => taken,
-                    None => {
-                        self.actions.push(Action::Create(work));
-                        self.look_again(5);
-                        (Reason::Created, String::new())
-                    }
-                };
+                let (reason, message) = self.create(&name, work);
                 preflight.reason = reason.name().to_string();
                 preflight.message = message;
             }

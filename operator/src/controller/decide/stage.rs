@@ -4,16 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use medtrain_crds::contract::{Reason, TerminationMessage};
 use medtrain_crds::training::status::{MedicalTrainingStatus, ProbeStatus, StageProgress, StageState, StageStatus};
 
-use super::preflight::{Answer, answer};
 use super::{Action, Deciding, Work, clip, is_open, set};
-use crate::controller::build;
 use crate::controller::outcome::{Ended, ended};
-use crate::controller::seen::{SeenJob, SeenPod, USUAL_START_SECONDS};
+use crate::controller::seen::SeenJob;
 
 /// Seconds before the next attempt after an uncharged end.
-const UNCHARGED_PAUSE: i64 = 5;
-/// Seconds between looks at the events of a pod that does not start.
-const AGAIN: i64 = 30;
+pub(super) const UNCHARGED_PAUSE: i64 = 5;
 
 impl Deciding<'_> {
     pub(super) fn stage(&mut self, index: usize) {
@@ -42,14 +38,7 @@ impl Deciding<'_> {
                     set(stage, StageState::Waiting, Reason::Suspended, "");
                 }
                 _ => {
-                    let (reason, message) = match self.taken(&name) {
-                        Some(taken) => taken,
-                        None => {
-                            self.actions.push(Action::Create(work));
-                            self.look_again(5);
-                            (Reason::Created, String::new())
-                        }
-                    };
+                    let (reason, message) = self.create(&name, work);
                     set(stage, StageState::Starting, reason, message);
                 }
             };
@@ -181,87 +170,6 @@ impl Deciding<'_> {
         (same && self.seconds_since(since) >= self.policy.stall_after(said.phase)).then_some(Reason::Stalled)
     }
 
-    /// Whether a pod of it was on a node that is given up: nobody would replace it.
-    pub(super) fn is_on_lost_node(&self, job: &SeenJob) -> bool {
-        let lost = |pod: &SeenPod| {
-            pod.node_lost_since.is_some_and(|since| self.seconds_since(since) >= self.policy.lost_node_after_seconds)
-        };
-        job.pods.iter().any(lost)
-    }
-
-    /// Whether its pod has yet to start and would be another one now: what kept it from starting may be corrected.
-    pub(super) fn is_outdated(&self, job: &SeenJob, work: &Work) -> bool {
-        let begun = job.pods.iter().any(|pod| pod.running || pod.terminated.is_some());
-        let now = build::template_digest(self.training, work);
-        !job.suspended && !begun && job.pod_template.is_some() && now.is_some() && job.pod_template != now
-    }
-
-    pub(super) fn is_pending_too_long(&mut self, job: &SeenJob) -> bool {
-        let limit = self.policy.pending_deadline_seconds;
-        let Some(started) = job.started.filter(|_| limit > 0 && !job.suspended) else { return false };
-        if job.pod().is_some_and(|pod| pod.running || pod.terminated.is_some()) {
-            return false;
-        }
-        let since = job.pod().and_then(|pod| pod.created).unwrap_or(started);
-        let left = limit - self.seconds_since(since);
-        self.look_again(left);
-        left <= 0
-    }
-
-    /// Events say why a pod does not start, and come without a change of Job or pod.
-    pub(super) fn look_at_events(&mut self, job: &SeenJob) {
-        if let Some(since) = job.waits_since() {
-            let left = USUAL_START_SECONDS - self.seconds_since(since);
-            self.look_again(if left > 0 { left } else { AGAIN });
-        }
-    }
-
-    /// What a Job is given up with whose pod did not start in time.
-    pub(super) fn never_started(&self, job: &SeenJob) -> String {
-        let (_, reason, text) = self.pod_state(job);
-        let text = if text.is_empty() { reason.meaning() } else { &text };
-        format!("its pod did not start within {} s: {reason}: {text}", self.policy.pending_deadline_seconds)
-    }
-
-    /// State, reason and message by what its newest pod does.
-    pub(super) fn pod_state(&self, job: &SeenJob) -> (StageState, Reason, String) {
-        if job.suspended {
-            return (StageState::Queued, Reason::JobSuspended, "its Job is suspended, by a queue or by hand".into());
-        }
-        let warning = job.warning.clone().unwrap_or_default();
-        let Some(pod) = job.pod() else {
-            // `Error creating: pods "…" is forbidden: ` says nothing that the reason doesn't.
-            let text = warning.split_once(" is forbidden: ").map_or(warning.as_str(), |(_, text)| text);
-            return (StageState::Starting, pod_refused(&warning), text.to_string());
-        };
-        // The Job controller takes a second or two to say what a pod's end means.
-        let ended = pod.terminated.is_some() && !pod.disrupted && pod.deleting_since.is_none();
-        if pod.running || ended {
-            return (StageState::Running, Reason::Running, String::new());
-        }
-        if let Some(message) = &pod.unschedulable {
-            return (StageState::Starting, Reason::Unschedulable, message.clone());
-        }
-        match &pod.waiting {
-            Some((reason, message)) => {
-                let (reason, text) = match reason.as_str() {
-                    "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-                        (Reason::ImagePullFailed, message.clone())
-                    }
-                    "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-                        (Reason::ContainerConfigError, message.clone())
-                    }
-                    _ if warning.contains("MountVolume") || warning.contains("volume") => {
-                        (Reason::VolumeMountFailed, warning)
-                    }
-                    _ => (Reason::PodStarting, warning),
-                };
-                (StageState::Starting, reason, text)
-            }
-            None => (StageState::Starting, Reason::PodStarting, warning),
-        }
-    }
-
     pub(super) fn ensure_config_map(&mut self, job: &SeenJob, work: Work) {
         let there = self.seen.config_maps.contains(&job.name)
             || self.seen.foreign_config_maps.iter().any(|map| map.name == job.name);
@@ -386,68 +294,10 @@ impl Deciding<'_> {
         set(stage, StageState::Starting, Reason::Created, "");
         self.look_again(1);
     }
-
-    /// Asks the store whether the attempt whose end nobody saw has finished its work.
-    fn probe(&mut self, stage: &mut StageStatus, mut probe: ProbeStatus) {
-        let work = Work::Probe { stage: stage.name.clone(), attempt: stage.attempt, probe: probe.attempt };
-        let name = work.name(self.training);
-        let again = |deciding: &mut Self, stage: &mut StageStatus| {
-            let pause = deciding.policy.backoff(probe.attempt);
-            let next =
-                ProbeStatus { attempt: probe.attempt + 1, job_uid: None, retry_time: Some(deciding.after(pause)) };
-            stage.probe = Some(next);
-            deciding.look_again(pause);
-        };
-        let foreign_map = self.seen.foreign_config_maps.iter().any(|map| map.name == name);
-        match (self.seen.job(&name), &probe.job_uid) {
-            (None, Some(_)) => again(self, stage),
-            // Nobody waits for the name of a probe: the next number is as good.
-            (None, None) if foreign_map => again(self, stage),
-            (None, None) => {
-                let paused = self.waits_until(probe.retry_time.clone().as_ref());
-                if !self.training.suspend && self.accepted() && !paused {
-                    self.actions.push(Action::Create(work));
-                    self.look_again(5);
-                }
-                stage.probe = Some(probe);
-            }
-            (Some(job), None) if !job.ours => again(self, stage),
-            (Some(job), Some(uid)) if job.uid != *uid => again(self, stage),
-            (Some(job), _) if job.end.is_none() => {
-                probe.job_uid = Some(job.uid.clone());
-                stage.probe = Some(probe);
-                if self.is_on_lost_node(job) {
-                    self.delete(&job.name, &job.uid, true);
-                }
-                self.ensure_config_map(job, work);
-                self.look_again(30);
-            }
-            (Some(job), _) => match answer(job) {
-                Answer::Ready(message) => {
-                    let found = message
-                        .stages
-                        .iter()
-                        .any(|found| found.name == stage.name && found.key == stage.key && found.done);
-                    if found {
-                        close(stage);
-                        set(stage, StageState::Succeeded, Reason::Completed, "its manifest was found in the store");
-                        stage.manifest_uri = Some(self.manifest_uri(stage));
-                        stage.completion_time = Some(Time(self.now));
-                    } else {
-                        let reason = Reason::parse(&stage.reason).unwrap_or(Reason::OutcomeUnknown);
-                        set(stage, StageState::Retrying, reason, "the store has no manifest of it; it runs again");
-                        stage.retry_time = Some(self.after(UNCHARGED_PAUSE));
-                        self.look_again(UNCHARGED_PAUSE);
-                    }
-                }
-                _ => again(self, stage),
-            },
-        }
-    }
 }
 
 /// The attempt is over.
-fn close(stage: &mut StageStatus) {
+pub(super) fn close(stage: &mut StageStatus) {
     stage.job_uid = None;
     stage.pod_uid = None;
     stage.stopping = None;
@@ -459,22 +309,6 @@ fn close(stage: &mut StageStatus) {
 fn has_ended_with_word(job: &SeenJob) -> bool {
     let said = job.pod().and_then(|pod| pod.terminated.as_ref());
     said.is_some_and(|terminated| TerminationMessage::parse(&terminated.message).is_some())
-}
-
-/// Why the Job controller can't create a pod, by the text of its event.
-fn pod_refused(warning: &str) -> Reason {
-    let cases = [
-        ("exceeded quota", Reason::QuotaExceeded),
-        ("violates PodSecurity", Reason::PodForbidden),
-        ("error looking up service account", Reason::ServiceAccountMissing),
-        ("forbidden", Reason::PodForbidden),
-    ];
-    let found = cases.into_iter().find(|(text, _)| warning.contains(text));
-    match found {
-        Some((_, reason)) => reason,
-        None if warning.is_empty() => Reason::PodStarting,
-        None => Reason::PodNotCreated,
-    }
 }
 
 fn decimal(value: f64) -> String {

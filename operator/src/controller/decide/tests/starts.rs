@@ -1,0 +1,163 @@
+//! Pods that do not start, start late, or are held by a queue.
+
+use super::*;
+
+#[test]
+fn a_pod_that_a_queue_takes_back_is_no_disruption() {
+    let mut world = World::running();
+    for round in 0..30 {
+        world.live(Some("sft")).suspended = true;
+        world.wait(1);
+        assert_eq!(world.stage("sft").state, StageState::Queued);
+        let job = world.live(Some("sft"));
+        job.suspended = false;
+        job.pods[0].uid = format!("again{round}");
+        world.wait(1);
+    }
+    let stage = world.stage("sft");
+    assert_eq!((stage.state, stage.attempt), (StageState::Running, 1));
+    assert_eq!((stage.infra_restarts, stage.charged_attempts, stage.uncharged_attempts), (0, 0, 0));
+}
+
+#[test]
+fn a_pod_that_never_starts_fails_the_stage_and_says_why() {
+    let mut world = World::running();
+    let pod = &mut world.live(Some("sft")).pods[0];
+    pod.running = false;
+    pod.unschedulable = Some("0/1 nodes are available: 1 Insufficient nvidia.com/gpu".into());
+    world.settle();
+    assert_eq!(world.stage("sft").reason, "Unschedulable");
+    assert_eq!(world.summary(), "Unschedulable");
+    assert_eq!(world.status().condition(condition::DEGRADED).unwrap().reason, "Unschedulable");
+    world.wait(3601);
+    let stage = world.stage("sft");
+    assert_eq!((stage.state, stage.reason.as_str()), (StageState::Failed, "PendingDeadlineExceeded"));
+    let failed = world.status().condition(condition::FAILED).unwrap().message.clone();
+    assert!(failed.starts_with("sft: its pod did not start within 3600 s: Unschedulable: 0/1 nodes"), "{failed}");
+    assert!(failed.ends_with("a new spec.retryToken tries again"), "{failed}");
+}
+
+#[test]
+fn a_preflight_pod_that_never_starts_fails_the_training_and_says_why() {
+    let mut world = World::new();
+    world.settle();
+    let pod = &mut world.live(None).pods[0];
+    pod.running = false;
+    pod.waiting = Some(("CreateContainerConfigError".into(), "secret \"store\" not found".into()));
+    world.settle();
+    assert_eq!(world.summary(), "ContainerConfigError");
+    let degraded = world.status().condition(condition::DEGRADED).unwrap().clone();
+    assert_eq!((degraded.status.as_str(), degraded.reason.as_str()), ("True", "ContainerConfigError"));
+    world.wait(3601);
+    let failed = world.status().condition(condition::FAILED).unwrap().clone();
+    assert_eq!((failed.status.as_str(), failed.reason.as_str()), ("True", "PendingDeadlineExceeded"));
+    assert!(failed.message.contains("secret \"store\" not found"), "{}", failed.message);
+    assert_eq!(world.status().condition(condition::ACCEPTED).unwrap().status, "False");
+    world.edit("retryToken", "2".into());
+    world.answer();
+    assert_eq!(world.stage("sft").state, StageState::Running);
+}
+
+#[test]
+fn what_keeps_a_pod_away_is_told_and_forgotten_once_it_runs() {
+    let forbidden = "Error creating: pods \"t-sft-1-x\" is forbidden:";
+    for (warning, reason) in [
+        (format!("{forbidden} exceeded quota: small, requested: requests.memory=1Gi"), "QuotaExceeded"),
+        (format!("{forbidden} violates PodSecurity \"restricted:latest\": forbidden AppArmor profile"), "PodForbidden"),
+        (format!("{forbidden} failed quota: small: must specify requests.memory for: trainer"), "PodForbidden"),
+        (format!("{forbidden} maximum memory usage per Container is 1Gi, but limit is 2Gi"), "PodForbidden"),
+        (
+            format!("{forbidden} error looking up service account ns/x: serviceaccount \"x\" not found"),
+            "ServiceAccountMissing",
+        ),
+        ("Error creating: Internal error occurred".to_string(), "PodNotCreated"),
+    ] {
+        let mut world = World::running();
+        let job = world.live(Some("sft"));
+        let pods = std::mem::take(&mut job.pods);
+        job.warning = Some(warning.clone());
+        world.settle();
+        let degraded = world.status().condition(condition::DEGRADED).unwrap().clone();
+        let words = warning.strip_prefix(forbidden).unwrap_or(&warning).trim_start();
+        assert_eq!((degraded.reason.as_str(), degraded.message), (reason, format!("sft: {words}")));
+        assert_eq!(world.summary(), reason);
+        world.live(Some("sft")).pods = pods;
+        world.wait(30);
+        let stage = world.stage("sft");
+        assert_eq!((stage.state, stage.attempt, stage.charged_attempts), (StageState::Running, 1, 0), "{warning}");
+        assert!(!world.status().is(condition::DEGRADED), "{warning}");
+    }
+}
+
+#[test]
+fn while_a_pod_does_not_start_its_events_are_read_again_and_again() {
+    for stage in [None, Some("sft")] {
+        let mut world = if stage.is_some() { World::running() } else { World::new() };
+        world.settle();
+        world.live(stage).pods.clear();
+        world.settle();
+        let decision = decide(&world.training(), &world.seen, world.now, &world.policy);
+        assert!(decision.requeue_seconds <= 30, "{stage:?}: {}", decision.requeue_seconds);
+    }
+}
+
+#[test]
+fn a_corrected_pod_template_replaces_a_pod_that_has_not_started_and_no_other() {
+    for stage in [None, Some("sft")] {
+        let mut world = if stage.is_some() { World::running() } else { World::new() };
+        world.settle();
+        let pod = &mut world.live(stage).pods[0];
+        pod.running = false;
+        pod.waiting = Some(("ImagePullBackOff".into(), "no such image".into()));
+        world.settle();
+        let old = world.live(stage).uid.clone();
+        world.edit("podTemplate", json!({"image": "trainer:2"}));
+        if stage.is_some() {
+            world.answer();
+        }
+        world.wait(30);
+        assert_ne!(world.live(stage).uid, old, "{stage:?}");
+        if let Some(name) = stage {
+            let stage = world.stage(name);
+            assert_eq!((stage.state, stage.attempt, stage.charged_attempts), (StageState::Running, 2, 0));
+        } else {
+            assert_eq!(world.status().preflight.unwrap().charged, 0);
+        }
+        let old = world.live(stage).uid.clone();
+        world.edit("podTemplate", json!({"image": "trainer:3"}));
+        world.wait(30);
+        assert_eq!(world.live(stage).uid, old, "a pod that runs was replaced");
+    }
+}
+
+#[test]
+fn a_pod_that_has_ended_is_not_shown_as_starting_until_its_job_says_so() {
+    let mut world = World::running();
+    let before = world.status();
+    let pod = &mut world.live(Some("sft")).pods[0];
+    pod.running = false;
+    pod.terminated = Some(Terminated { exit_code: 0, reason: "Completed".into(), message: String::new() });
+    world.settle();
+    assert_eq!(world.status(), before);
+}
+
+#[test]
+fn events_are_asked_for_when_a_pod_is_slow_to_start_and_then_now_and_again() {
+    let mut world = World::running();
+    world.live(Some("sft")).pods[0].running = false;
+    for (seconds, again) in [(0, 5), (3, 2), (2, 30), (30, 30)] {
+        world.wait(seconds);
+        let decision = decide(&world.training(), &world.seen, world.now, &world.policy);
+        assert_eq!(decision.requeue_seconds, again);
+    }
+}
+
+#[test]
+fn deadlines_pause_while_a_queue_holds_the_job() {
+    let mut world = World::running();
+    let job = world.live(Some("sft"));
+    job.suspended = true;
+    job.pods.clear();
+    world.wait(100_000);
+    assert_eq!(world.stage("sft").state, StageState::Queued);
+}
