@@ -57,7 +57,6 @@ async fn remove(api: &Api<Lease>, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn of_many_candidates_one_leads_at_any_moment_though_leaders_die_again_and_again() {
     let api = leases(Client::try_default().await.unwrap()).await;
     let name = name("many");
@@ -100,7 +99,6 @@ async fn of_many_candidates_one_leads_at_any_moment_though_leaders_die_again_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_released_lease_is_taken_without_waiting_for_its_end() {
     let api = leases(Client::try_default().await.unwrap()).await;
     let name = name("released");
@@ -119,7 +117,6 @@ async fn a_released_lease_is_taken_without_waiting_for_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_leader_whose_lease_was_given_to_another_stops() {
     let api = leases(Client::try_default().await.unwrap()).await;
     let name = name("given");
@@ -164,7 +161,6 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_leader_that_gets_no_answers_is_fenced_off_before_another_leads() {
     let cut = Arc::new(AtomicBool::new(false));
     let network = tower::layer::layer_fn(|inner| Cut { inner, cut: cut.clone() });

@@ -7,36 +7,20 @@
 # Arguments go to the test programs: a part of a test's name runs only those.
 source "$(dirname "${BASH_SOURCE[0]}")/../cluster/cluster.sh"
 
-# test_programs PACKAGE ARGUMENTS…: builds a package's test programs and prints where they are.
-test_programs() {
-    cargo test --quiet --release --locked -p "$@" --no-run --message-format json | python3 -c 'import json, sys
-for line in sys.stdin:
-    made = json.loads(line)
-    if made.get("executable") and "test" in made["target"]["kind"]:
-        print(made["executable"])'
-}
-
-# Sets `programs` to those that hold the tests; built outside of the cluster's network, which leads nowhere.
+# Sets `lease`, `scenarios` and `serial`, the programs that hold the tests. Built outside of the cluster's network, which
+# leads nowhere.
 build_tests() {
-    local found leases
-    found=$(test_programs medtrain-e2e)
-    leases=$(test_programs medtrain-operator --test lease)
-    mapfile -t programs <<<"$leases"$'\n'"$found"
+    lease=$(test_program medtrain-operator lease)
+    scenarios=$(test_program medtrain-e2e scenarios)
+    serial=$(test_program medtrain-e2e serial)
 }
 
-# Programs whose name begins with `serial` stop parts of the cluster or the operator: one test at a time, after all others.
+# run_tests COMMAND…: by `COMMAND… PROGRAM`. Those of `serial` need the cluster for themselves.
 run_tests() {
-    local program failed=0 serial=()
-    for program in "${programs[@]}"; do
-        if [[ ${program##*/} == serial* ]]; then
-            serial+=("$program")
-        else
-            "$@" "$program" --ignored --test-threads=4 "${arguments[@]}" || failed=1
-        fi
-    done
-    for program in "${serial[@]}"; do
-        "$@" "$program" --ignored --test-threads=1 "${arguments[@]}" || failed=1
-    done
+    local failed=0
+    "$@" "$lease" --test-threads=4 "${arguments[@]}" || failed=1
+    "$@" "$scenarios" --test-threads=4 "${arguments[@]}" || failed=1
+    "$@" "$serial" --test-threads=1 "${arguments[@]}" || failed=1
     return "$failed"
 }
 

@@ -21,12 +21,7 @@ if [[ -z ${OPERATOR_BINARY:-} ]]; then
     OPERATOR_BINARY=$(target_dir)/release/medtrain-operator
 fi
 if [[ -z ${SCALE_PROGRAM:-} ]]; then
-    SCALE_PROGRAM=$(cargo test --quiet --release --locked -p medtrain-scale --test trainings --no-run --message-format json |
-        python3 -c 'import json, sys
-for line in sys.stdin:
-    made = json.loads(line)
-    if made.get("executable") and "test" in made["target"]["kind"]:
-        print(made["executable"])')
+    SCALE_PROGRAM=$(test_program medtrain-scale trainings)
 fi
 
 # A new one every time: what is counted must be this run's.
@@ -79,4 +74,4 @@ await 60 operator "operator that leads" operator_is_ready
 export KUBECONFIG=$kubeconfig MEDTRAIN_SCALE_STATE=$state MEDTRAIN_SCALE_METRICS=http://127.0.0.1:9090/metrics
 export MEDTRAIN_SCALE_OPERATOR=system:serviceaccount:$system:$account
 export RUST_BACKTRACE=0
-step "$MEDTRAIN_SCALE_TRAININGS trainings" "${inside[@]}" "$SCALE_PROGRAM" --ignored --nocapture
+step "$MEDTRAIN_SCALE_TRAININGS trainings" "${inside[@]}" "$SCALE_PROGRAM" --nocapture

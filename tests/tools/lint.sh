@@ -2,14 +2,14 @@
 # `make lint`: all that can be said about the code without running it. Goes through every check, then fails if one did.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
-# One crate at a time: see build_medtrain.
+# One crate at a time: see build_medtrain. `*`: test programs that need a cluster are not among --all-targets.
 clippy() {
     cargo clippy --quiet --release --locked -p medtrain-crds --all-targets -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-trainer --all-targets -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-crds --features k8s --all-targets -- -D warnings &&
-        cargo clippy --quiet --release --locked -p medtrain-operator --all-targets -- -D warnings &&
-        cargo clippy --quiet --release --locked -p medtrain-e2e --all-targets -- -D warnings &&
-        cargo clippy --quiet --release --locked -p medtrain-scale --all-targets -- -D warnings
+        cargo clippy --quiet --release --locked -p medtrain-operator --all-targets --test '*' -- -D warnings &&
+        cargo clippy --quiet --release --locked -p medtrain-e2e --lib --test '*' -- -D warnings &&
+        cargo clippy --quiet --release --locked -p medtrain-scale --lib --test '*' -- -D warnings
 }
 
 documentation() {

@@ -45,6 +45,16 @@ build_medtrain() {
     medtrain=$target/release/medtrain
 }
 
+# test_program PACKAGE TARGET: builds one of a package's test programs and prints its path.
+test_program() {
+    cargo test --quiet --release --locked -p "$1" --test "$2" --no-run --message-format json |
+        python3 -c 'import json, sys
+for line in sys.stdin:
+    made = json.loads(line)
+    if made.get("executable") and "test" in made["target"]["kind"]:
+        print(made["executable"])'
+}
+
 # pinned_pip download|install ARGUMENTS…: pip that takes only wheels whose sha256 the requirements file names. For
 # fetching and unpacking (--dest, --target); nothing is put among the packages of the system or the user.
 pinned_pip() {

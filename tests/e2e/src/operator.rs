@@ -1,6 +1,6 @@
 //! The operator's own pods: which of them leads, by its Lease, and how to be rid of it.
 //!
-//! Holds: whoever uses this disturbs every training of the cluster, so only programs named `serial…` do.
+//! Holds: whoever uses this disturbs every training of the cluster, so only tests of the program `serial` do.
 
 use std::{pin::pin, time::Duration};
 

@@ -23,7 +23,6 @@ const SETTLE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a control plane: make scale"]
 async fn all_trainings_complete_and_nothing_is_done_twice() -> Result<()> {
     let settings = Settings::from_env()?;
     let client = Client::try_default().await?;

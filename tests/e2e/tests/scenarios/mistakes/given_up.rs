@@ -46,7 +46,6 @@ static HOPELESS: [Hopeless; 3] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_pod_that_cannot_start_is_given_up_with_the_words_of_who_refuses() -> Result<()> {
     let scenario = Scenario::begin("hopeless").await?;
     try_join_all(HOPELESS.iter().map(|hopeless| is_given_up(&scenario, hopeless))).await?;
@@ -87,7 +86,6 @@ async fn is_given_up(scenario: &Scenario, hopeless: &Hopeless) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_correction_replaces_a_pod_that_has_not_started_without_charge() -> Result<()> {
     let scenario = Scenario::begin("corrected").await?;
     let mut training = small(&scenario, "corrected");

@@ -9,7 +9,6 @@ use serde_json::json;
 use super::{STAGE, assert_says, completes, small, warns};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn an_out_of_memory_kill_is_charged_backed_off_from_and_in_the_end_fails() -> Result<()> {
     let scenario = Scenario::begin("memory").await?;
     // One row with a huge column that nobody reads: the row itself must be held to be parsed.

@@ -59,7 +59,6 @@ static MISSING: [Missing; 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_missing_secret_config_map_claim_or_account_is_told_and_waited_for() -> Result<()> {
     let scenario = Scenario::begin("missing").await?;
     try_join_all(MISSING.iter().map(|missing| is_waited_for(&scenario, missing))).await?;
@@ -117,7 +116,6 @@ async fn make_claim(scenario: &Scenario) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_used_up_quota_is_told_and_waited_for() -> Result<()> {
     let scenario = Scenario::begin("quota").await?;
     // Enough for preflight, not for the stage.

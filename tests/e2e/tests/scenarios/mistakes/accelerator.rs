@@ -19,7 +19,6 @@ use super::{assert_says, is_degraded_for, shown, warns};
 const GPU: &str = "nvidia.com/gpu";
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_gpu_is_waited_for_and_held_by_one_stage_at_a_time() -> Result<()> {
     let scenario = Scenario::begin("gpu").await?;
     let nodes = Api::<Node>::all(scenario.client.clone());

@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep};
 const OUTAGE: Duration = Duration::from_secs(65);
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_stage_waits_out_a_store_that_is_down_for_a_minute() -> Result<()> {
     let scenario = Scenario::begin("outage").await?;
     let door = Door::open(&scenario.env.endpoint).await?;

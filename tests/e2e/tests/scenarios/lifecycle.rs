@@ -22,7 +22,6 @@ fn stage<'a>(status: &'a MedicalTrainingStatus, name: &str) -> Result<&'a StageS
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_suspended_training_runs_nothing_and_goes_on_from_its_checkpoint() -> Result<()> {
     let scenario = Scenario::begin("suspend").await?;
     let mut training = training::long(&scenario.env, &scenario.store, "rest", OUTPUT);
@@ -53,7 +52,6 @@ async fn set_suspend(scenario: &Scenario, job: &str, suspend: bool) -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_queue_may_hold_release_and_take_back_a_job_and_nothing_is_charged() -> Result<()> {
     const QUEUE: &str = "kueue.x-k8s.io/queue-name";
     let scenario = Scenario::begin("queue").await?;
@@ -103,7 +101,6 @@ fn states(status: &MedicalTrainingStatus) -> Vec<(&str, StageState)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn what_did_not_change_is_not_run_again_by_an_edit_a_fork_or_a_new_beginning() -> Result<()> {
     use StageState::{Cached, Succeeded};
     let scenario = Scenario::begin("edit").await?;
@@ -149,7 +146,6 @@ async fn running(scenario: &Scenario) -> Result<Pod> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn an_edit_that_is_refused_stops_nothing_and_one_that_is_accepted_stops_what_changed() -> Result<()> {
     let scenario = Scenario::begin("change").await?;
     let mut training = training::long(&scenario.env, &scenario.store, "change", OUTPUT);
@@ -202,7 +198,6 @@ async fn an_edit_that_is_refused_stops_nothing_and_one_that_is_accepted_stops_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_retry_token_reopens_a_failure_and_the_ttl_removes_the_training_but_no_artifact() -> Result<()> {
     let scenario = Scenario::begin("retry").await?;
     let mut training = training::of_stages(&scenario.env, &scenario.store, "retry", OUTPUT, &["pt", "sft"]);
@@ -268,7 +263,6 @@ mod host {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn progress_is_written_once_an_interval_and_the_last_failed_job_is_kept_for_its_log() -> Result<()> {
         let scenario = Scenario::begin("killed").await?;
         let training = training::long(&scenario.env, &scenario.store, "killed", OUTPUT);

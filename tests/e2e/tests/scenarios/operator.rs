@@ -29,7 +29,6 @@ async fn assert_states(trainings: &Api<MedicalTraining>, name: &str, state: &str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_training_runs_its_four_stages_and_one_of_the_same_work_takes_them_from_the_store() -> Result<()> {
     let scenario = Scenario::begin("operator").await?;
     let first = training::tiny(&scenario.env, &scenario.store, "first", "out");
@@ -55,7 +54,6 @@ async fn a_training_runs_its_four_stages_and_one_of_the_same_work_takes_them_fro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn missing_data_fails_a_training_before_any_stage_has_a_job() -> Result<()> {
     let scenario = Scenario::begin("missing").await?;
     let mut training = training::tiny(&scenario.env, &scenario.store, "missing", "out");

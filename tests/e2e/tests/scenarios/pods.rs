@@ -46,7 +46,6 @@ async fn assert_finished_by_another_pod(scenario: &Scenario, first: &Pod) -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn four_stages_in_pods_write_the_bytes_of_a_run_on_this_machine() -> Result<()> {
     let scenario = Scenario::begin("chain").await?;
     let plan = plan(&scenario, &STAGES).await?;
@@ -59,7 +58,6 @@ async fn four_stages_in_pods_write_the_bytes_of_a_run_on_this_machine() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn an_evicted_pod_checkpoints_and_the_next_one_ends_with_the_same_bytes() -> Result<()> {
     let scenario = Scenario::begin("evict").await?;
     let pod = pod_with_a_checkpoint(&scenario).await?;
@@ -75,7 +73,6 @@ mod host {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn a_killed_trainer_leaves_a_checkpoint_and_the_next_pod_ends_with_the_same_bytes() -> Result<()> {
         let scenario = Scenario::begin("kill").await?;
         let pod = pod_with_a_checkpoint(&scenario).await?;
@@ -85,7 +82,6 @@ mod host {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn the_audit_log_counts_who_created_what() -> Result<()> {
         let scenario = Scenario::begin("audit").await?;
         plan(&scenario, &["pt"]).await?;

@@ -94,7 +94,6 @@ mod host {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn an_operator_killed_at_every_step_of_a_training_doubles_and_loses_nothing() -> Result<()> {
         let scenario = Scenario::begin("kills").await?;
         let operator = Operator::installed(&scenario.client);
@@ -137,7 +136,6 @@ mod host {
 
     /// A quota holds the moment: status names the attempt, and its Job can't be created.
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn a_leader_killed_between_status_and_job_is_followed_by_another_within_the_lease() -> Result<()> {
         let scenario = Scenario::begin("between").await?;
         let operator = Operator::installed(&scenario.client);
@@ -184,7 +182,6 @@ mod host {
 
     /// Its memory says that the stage runs; the world has moved on.
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn a_leader_frozen_until_another_leads_changes_nothing_when_it_goes_on() -> Result<()> {
         let scenario = Scenario::begin("frozen").await?;
         let operator = Operator::installed(&scenario.client);
@@ -282,7 +279,6 @@ mod host {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn an_upgrade_of_the_operator_leaves_pods_and_image_of_a_running_training_alone() -> Result<()> {
         let scenario = Scenario::begin("upgrade").await?;
         let operator = Operator::installed(&scenario.client);

@@ -73,7 +73,6 @@ fn outcomes_here(output: &Path) -> Result<BTreeMap<String, (Value, Vec<u8>)>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn the_demo_in_pods_chains_by_digest_and_writes_the_adapters_of_a_run_on_this_machine() -> Result<()> {
     let model = PathBuf::from(environment::variable("MEDTRAIN_SMOLLM2")?);
     let (mut demo, examples) = demo()?;

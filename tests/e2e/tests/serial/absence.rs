@@ -43,7 +43,6 @@ mod host {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn what_ended_while_the_operator_was_away_is_looked_up_in_the_store() -> Result<()> {
         let scenario = Scenario::begin("absent").await?;
         let mut training = training::of_stages(&scenario.env, &scenario.store, "absent", OUTPUT, &["pt", "sft"]);

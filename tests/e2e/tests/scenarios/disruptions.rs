@@ -1,5 +1,5 @@
 //! What befalls a stage's pod, what that costs the training, and that it changes no bit of the result. Each test is a
-//! row of the table in README.md; those that take the node's kubelet away are in `serial_node`.
+//! row of the table in README.md; those that take the node's kubelet away are in `serial`.
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
@@ -12,7 +12,6 @@ use medtrain_e2e::{Scenario, disruption::Cost};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn an_evicted_pod_is_replaced_within_its_attempt() -> Result<()> {
     let scenario = Scenario::begin("evicted").await?;
     let pod = scenario.start_to_disturb("evicted", json!({})).await?;
@@ -22,7 +21,6 @@ async fn an_evicted_pod_is_replaced_within_its_attempt() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_deleted_pod_is_replaced_within_its_attempt() -> Result<()> {
     let scenario = Scenario::begin("deleted").await?;
     let pod = scenario.start_to_disturb("deleted", json!({})).await?;
@@ -41,7 +39,6 @@ mod host {
 
     /// By force it has no time to write a checkpoint, if its process is not at work on one just then: it is stopped.
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn a_pod_deleted_by_force_is_not_charged() -> Result<()> {
         let scenario = Scenario::begin("forced").await?;
         let pod = scenario.start_to_disturb("forced", json!({})).await?;
@@ -52,7 +49,6 @@ mod host {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn a_pod_that_outlives_its_grace_and_is_killed_is_not_charged() -> Result<()> {
         let scenario = Scenario::begin("overrun").await?;
         let pod = scenario.start_to_disturb("overrun", json!({})).await?;
@@ -63,7 +59,6 @@ mod host {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn a_trainer_killed_while_nobody_deletes_its_pod_is_charged() -> Result<()> {
         let scenario = Scenario::begin("killed").await?;
         let pod = scenario.start_to_disturb("killed", json!({})).await?;

@@ -1,7 +1,7 @@
 //! A real API server gives every resource of the corpus (crds/tests/corpus) the verdict that is written there, which is
 //! also that of the checks in crds.
 
-#[path = "../../../crds/tests/corpus/mod.rs"]
+#[path = "../../../../crds/tests/corpus/mod.rs"]
 #[allow(dead_code)] // what the resolver says is tested in crds
 mod corpus;
 
@@ -58,7 +58,6 @@ async fn verdict_of_update(scenario: &Scenario, was: &Value, resource: &Value) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn the_api_server_says_of_every_resource_what_the_corpus_says() -> Result<()> {
     let scenario = Scenario::begin("corpus").await?;
     define(&scenario).await?;

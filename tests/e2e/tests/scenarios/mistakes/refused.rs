@@ -85,7 +85,6 @@ static MISTAKES: [Mistake; 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn what_can_never_work_fails_at_once_says_where_and_works_once_it_is_mended() -> Result<()> {
     let scenario = Scenario::begin("refused").await?;
     let rows = json!({"instruction": "What helps with fever?", "output": "rest"}).to_string() + "\n";

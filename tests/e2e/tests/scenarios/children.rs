@@ -26,7 +26,6 @@ async fn uid_of_config_map(scenario: &Scenario, name: &str) -> Result<Option<Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn children_deleted_or_edited_by_hand_cost_no_attempt_of_the_budget_and_no_byte() -> Result<()> {
     let scenario = Scenario::begin("hand").await?;
     let training = training::long(&scenario.env, &scenario.store, "hand", OUTPUT);
@@ -114,7 +113,6 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn what_has_a_name_of_ours_is_left_alone_and_waited_for() -> Result<()> {
     let scenario = Scenario::begin("names").await?;
     let mut training = training::of_stages(&scenario.env, &scenario.store, "names", OUTPUT, &["pt", "sft"]);
@@ -145,7 +143,6 @@ async fn what_has_a_name_of_ours_is_left_alone_and_waited_for() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: make e2e"]
 async fn a_complete_job_whose_pod_is_gone_is_looked_up_in_the_store() -> Result<()> {
     let scenario = Scenario::begin("unseen").await?;
     let training = training::of_stages(&scenario.env, &scenario.store, "unseen", OUTPUT, &["pt", "sft"]);

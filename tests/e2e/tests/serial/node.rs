@@ -35,7 +35,6 @@ mod host {
     /// Two things can become of a trainer whose node is lost: it hangs, and wakes up when its successor is done (the default
     /// grace period is longer than that takes); or it goes on, unseen.
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn stages_of_a_lost_node_are_not_charged_and_what_wakes_up_there_changes_nothing() -> Result<()> {
         let scenario = Scenario::begin("lost").await?;
         let hanging = scenario.start_to_disturb("hanging", json!({})).await?;
@@ -80,7 +79,6 @@ mod host {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs a cluster: make e2e"]
     async fn a_pod_evicted_for_the_nodes_memory_is_replaced_within_its_attempt() -> Result<()> {
         let scenario = Scenario::begin("memory").await?;
         // It takes more than it asks for, unlike the operator, so it goes first. A pod that asks for nothing would be
