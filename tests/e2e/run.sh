@@ -7,9 +7,10 @@
 # Arguments go to the test programs: a part of a test's name runs only those.
 source "$(dirname "${BASH_SOURCE[0]}")/../cluster/cluster.sh"
 
-# Sets `lease`, `scenarios` and `serial`, the programs that hold the tests. Built outside of the cluster's network, which
+# Sets `store`, `lease`, `scenarios` and `serial`, the programs that hold the tests. Built outside of the cluster's network, which
 # leads nowhere.
 build_tests() {
+    store=$(test_program medtrain-trainer store)
     lease=$(test_program medtrain-operator lease)
     scenarios=$(test_program medtrain-e2e scenarios)
     serial=$(test_program medtrain-e2e serial)
@@ -18,6 +19,7 @@ build_tests() {
 # run_tests COMMAND…: by `COMMAND… PROGRAM`. Those of `serial` need the cluster for themselves.
 run_tests() {
     local failed=0
+    MEDTRAIN_TEST_STORE=s3://$MEDTRAIN_E2E_BUCKET/promises "$@" "$store" "${arguments[@]}" || failed=1
     "$@" "$lease" --test-threads=4 "${arguments[@]}" || failed=1
     "$@" "$scenarios" --test-threads=4 "${arguments[@]}" || failed=1
     "$@" "$serial" --test-threads=1 "${arguments[@]}" || failed=1

@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 # One crate at a time: see build_medtrain. `*`: test programs that need a cluster are not among --all-targets.
 clippy() {
     cargo clippy --quiet --release --locked -p medtrain-crds --all-targets -- -D warnings &&
-        cargo clippy --quiet --release --locked -p medtrain-trainer --all-targets -- -D warnings &&
+        cargo clippy --quiet --release --locked -p medtrain-trainer --all-targets --test '*' -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-crds --features k8s --all-targets -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-operator --all-targets --test '*' -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-e2e --lib --test '*' -- -D warnings &&

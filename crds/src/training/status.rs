@@ -163,6 +163,9 @@ pub struct PreflightStatus {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 256))]
     pub message: String,
+    /// Since when the attempt has waited for a pod to run; none while one runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Time>,
     /// The first problems, each with field, file or line and the way out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -273,6 +276,9 @@ pub struct StageStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "podUID")]
     pub pod_uid: Option<String>,
+    /// Since when the attempt has waited for a pod to run; none while one runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Time>,
     /// Attempts that failed by their own fault; they count against the budget.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub charged_attempts: u32,
@@ -336,6 +342,7 @@ impl StageStatus {
             attempt: 0,
             job_uid: None,
             pod_uid: None,
+            pending_since: None,
             charged_attempts: 0,
             uncharged_attempts: 0,
             infra_restarts: 0,

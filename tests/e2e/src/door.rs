@@ -1,6 +1,7 @@
-//! A door to the S3 server that can be shut: for what reaches the store through it, the store is down.
+//! A door to the S3 server that can be shut or left hanging: for what reaches the store through it, the store is down.
 //!
-//! Holds: while it is shut, connections that were open are cut and new ones are closed at once; none is left hanging.
+//! Holds: when it is no longer open, connections that were open move no byte more; they are closed when it is shut or
+//! opened again.
 
 use std::{
     net::SocketAddr,
@@ -17,10 +18,19 @@ use tokio::{
     sync::watch,
 };
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    Open,
+    /// Connections are closed at once, as by a server that does not run.
+    Shut,
+    /// Connections are accepted and get no answer, as behind a network that loses everything.
+    Hanging,
+}
+
 pub struct Door {
     address: SocketAddr,
-    open: watch::Sender<bool>,
-    refused: Arc<AtomicUsize>,
+    position: watch::Sender<Position>,
+    turned_away: Arc<AtomicUsize>,
 }
 
 impl Door {
@@ -32,19 +42,18 @@ impl Door {
         let server: SocketAddr = endpoint.trim_start_matches("http://").parse().context(endpoint.to_owned())?;
         let listener = TcpListener::bind((server.ip(), 0)).await.with_context(|| server.ip().to_string())?;
         let address = listener.local_addr()?;
-        let (open, is_open) = watch::channel(true);
-        let refused = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&refused);
+        let (position, at) = watch::channel(Position::Open);
+        let turned_away = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&turned_away);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if *is_open.borrow() {
-                    tokio::spawn(forward(client, server, is_open.clone()));
-                } else {
+                if *at.borrow() != Position::Open {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
+                tokio::spawn(forward(client, server, at.clone()));
             }
         });
-        Ok(Self { address, open, refused })
+        Ok(Self { address, position, turned_away })
     }
 
     /// The store's endpoint for those who are to come through here.
@@ -52,25 +61,25 @@ impl Door {
         format!("http://{}", self.address)
     }
 
-    pub fn shut(&self) {
-        self.open.send_replace(false);
+    pub fn set(&self, position: Position) {
+        self.position.send_replace(position);
     }
 
-    pub fn reopen(&self) {
-        self.open.send_replace(true);
-    }
-
-    /// Connections that came while it was shut.
-    pub fn refused(&self) -> usize {
-        self.refused.load(Ordering::Relaxed)
+    /// Connections that came while it was not open.
+    pub fn turned_away(&self) -> usize {
+        self.turned_away.load(Ordering::Relaxed)
     }
 }
 
-async fn forward(mut client: TcpStream, server: SocketAddr, mut is_open: watch::Receiver<bool>) {
-    let Ok(mut server) = TcpStream::connect(server).await else { return };
-    tokio::select! {
-        // However it ends, both sides are closed.
-        _ = copy_bidirectional(&mut client, &mut server) => {}
-        _ = is_open.wait_for(|open| !open) => {}
+/// However it ends, both sides are closed.
+async fn forward(mut client: TcpStream, server: SocketAddr, mut at: watch::Receiver<Position>) {
+    let now = *at.borrow();
+    if now == Position::Open {
+        let Ok(mut server) = TcpStream::connect(server).await else { return };
+        tokio::select! {
+            _ = copy_bidirectional(&mut client, &mut server) => return,
+            _ = at.wait_for(|position| *position != Position::Open) => {}
+        }
     }
+    let _ = at.wait_for(|position| *position != Position::Hanging).await;
 }

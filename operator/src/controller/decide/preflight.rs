@@ -84,6 +84,7 @@ impl Deciding<'_> {
         let work = Work::Preflight { attempt: preflight.attempt };
         let name = work.name(self.training);
         let Some(job) = self.seen.job(&name).filter(|job| job.ours) else {
+            preflight.pending_since = None;
             if preflight.job_uid.take().is_some() {
                 let stopped = preflight.stopping.take();
                 match stopped.as_deref().and_then(Reason::parse) {
@@ -112,6 +113,7 @@ impl Deciding<'_> {
             }
             Some(_) => {}
         }
+        preflight.pending_since = self.pending_since(job, preflight.pending_since.take());
         if job.end.is_none() {
             if preflight.stopping.is_none() {
                 let (_, reason, message) = self.pod_state(job);
@@ -128,7 +130,8 @@ impl Deciding<'_> {
                 } else if self.is_outdated(job, &work) {
                     Some(Reason::Superseded)
                 } else {
-                    self.is_pending_too_long(job).then_some(Reason::PendingDeadlineExceeded)
+                    self.is_pending_too_long(preflight.pending_since.as_ref())
+                        .then_some(Reason::PendingDeadlineExceeded)
                 };
                 if cause == Some(Reason::PendingDeadlineExceeded) {
                     preflight.message = self.never_started(job);

@@ -11,6 +11,9 @@ use crate::controller::seen::SeenJob;
 /// Seconds before the next attempt after an uncharged end.
 pub(super) const UNCHARGED_PAUSE: i64 = 5;
 
+/// Said while a Job has no pod after it had one: its controller waits 10 s, then 20 s, up to 10 minutes.
+const REPLACED: &str = "its pod was disrupted; the Job controller makes the next one after a pause, longer each time";
+
 impl Deciding<'_> {
     pub(super) fn stage(&mut self, index: usize) {
         let mut stage = self.status.stages[index].clone();
@@ -55,6 +58,7 @@ impl Deciding<'_> {
             return self.finish(stage, ended(job));
         }
         self.count_pods(stage, job);
+        stage.pending_since = self.pending_since(job, stage.pending_since.take());
         if job.deleting {
             // A pod that ends well while its Job goes has still ended well.
             if let done @ Ended::Done(_) = ended(job) {
@@ -87,6 +91,9 @@ impl Deciding<'_> {
         }
         let (state, reason, message) = self.pod_state(job);
         set(stage, state, reason, message);
+        if reason == Reason::PodStarting && job.pod().is_none() && stage.pod_uid.is_some() {
+            stage.message = REPLACED.into();
+        }
         if let Some(edited) = &job.edited {
             stage.message = clip(&format!("edited by hand: {edited}"));
             stage.reason = Reason::JobEdited.name().to_string();
@@ -154,7 +161,7 @@ impl Deciding<'_> {
         if self.is_on_lost_node(job) {
             return Some(Reason::NodeLost);
         }
-        if self.is_pending_too_long(job) {
+        if self.is_pending_too_long(stage.pending_since.as_ref()) {
             return Some(Reason::PendingDeadlineExceeded);
         }
         let limit = self.policy.active_deadline_seconds;
@@ -300,6 +307,7 @@ impl Deciding<'_> {
 pub(super) fn close(stage: &mut StageStatus) {
     stage.job_uid = None;
     stage.pod_uid = None;
+    stage.pending_since = None;
     stage.stopping = None;
     stage.probe = None;
     stage.retry_time = None;

@@ -1,5 +1,6 @@
 //! A Job whose pod has yet to run: what keeps it, and when it is given up or replaced.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use medtrain_crds::contract::Reason;
 use medtrain_crds::training::status::StageState;
 
@@ -50,14 +51,16 @@ impl Deciding<'_> {
         }
     }
 
-    pub(super) fn is_pending_too_long(&mut self, job: &SeenJob) -> bool {
+    /// Since when the attempt has waited for a pod that runs, the next one after a disruption included.
+    pub(super) fn pending_since(&self, job: &SeenJob, noted: Option<Time>) -> Option<Time> {
+        let runs = job.pod().is_some_and(|pod| pod.running || pod.terminated.is_some());
+        (job.end.is_none() && !job.suspended && !runs).then(|| noted.unwrap_or(Time(self.now)))
+    }
+
+    pub(super) fn is_pending_too_long(&mut self, since: Option<&Time>) -> bool {
         let limit = self.policy.pending_deadline_seconds;
-        let Some(started) = job.started.filter(|_| limit > 0 && !job.suspended) else { return false };
-        if job.pod().is_some_and(|pod| pod.running || pod.terminated.is_some()) {
-            return false;
-        }
-        let since = job.pod().and_then(|pod| pod.created).unwrap_or(started);
-        let left = limit - self.seconds_since(since);
+        let Some(since) = since.filter(|_| limit > 0) else { return false };
+        let left = limit - self.seconds_since(since.0);
         self.look_again(left);
         left <= 0
     }

@@ -7,8 +7,11 @@ use kube::{
     ResourceExt,
     api::{DeleteParams, EvictParams},
 };
-use medtrain_crds::contract::Reason;
-use medtrain_e2e::{Scenario, disruption::Cost};
+use medtrain_crds::{contract::Reason, k8s::MedicalTraining, training::status::StageStatus};
+use medtrain_e2e::{
+    Scenario,
+    disruption::{Cost, STAGE},
+};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,6 +29,27 @@ async fn a_deleted_pod_is_replaced_within_its_attempt() -> Result<()> {
     let pod = scenario.start_to_disturb("deleted", json!({})).await?;
     scenario.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default()).await?;
     scenario.assert_disturbed("deleted", &pod, Cost::ANOTHER_POD, &[&[]]).await?;
+    scenario.end().await
+}
+
+/// tests/e2e/run.sh lets an attempt be disrupted three times.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_disrupted_too_often_is_charged_and_the_next_one_goes_on() -> Result<()> {
+    let scenario = Scenario::begin("unlucky").await?;
+    let mut pod = scenario.start_to_disturb("unlucky", json!({})).await?;
+    for disruptions in 1..=3 {
+        scenario.api::<Pod>().evict(&pod.name_any(), &EvictParams::default()).await?;
+        // One that the operator did not see would not be counted.
+        let counted = |stage: &StageStatus| stage.infra_restarts == disruptions;
+        scenario.stage_until("unlucky", STAGE, "a replaced pod in its count", counted).await?;
+        if disruptions < 3 {
+            pod = scenario.pod_with_a_checkpoint(&format!("unlucky-{STAGE}-1"), "unlucky", STAGE).await?;
+        }
+    }
+    scenario.wait::<MedicalTraining>("unlucky", "Complete").await?;
+    scenario.assert_result("unlucky").await?;
+    let cost = Cost { replaced: 3, ..Cost::CHARGED_ATTEMPT };
+    scenario.assert_cost("unlucky", cost, &[&[Reason::TooManyDisruptions]]).await?;
     scenario.end().await
 }
 

@@ -37,6 +37,32 @@ fn a_pod_that_never_starts_fails_the_stage_and_says_why() {
     assert!(failed.ends_with("a new spec.retryToken tries again"), "{failed}");
 }
 
+/// The Job controller takes its time before it replaces a pod, and the attempt may have begun long ago.
+#[test]
+fn a_pod_lost_late_in_an_attempt_is_given_the_whole_pending_deadline_to_be_replaced() {
+    for stage in [None, Some("sft")] {
+        let mut world = if stage.is_some() { World::running() } else { World::new() };
+        world.settle();
+        world.wait(4000);
+        let mut pods = std::mem::take(&mut world.live(stage).pods);
+        world.wait(3599);
+        let job = world.live(stage);
+        assert!(!job.deleting, "{stage:?}");
+        if let Some(name) = stage {
+            let stage = world.stage(name);
+            assert_eq!((stage.state, stage.reason.as_str()), (StageState::Starting, "PodStarting"));
+            assert!(stage.message.contains("its pod was disrupted"), "{}", stage.message);
+        }
+        pods[0].uid = "next".into();
+        world.live(stage).pods = pods;
+        world.wait(30);
+        world.live(stage).pods.clear();
+        world.wait(1);
+        world.wait(3601);
+        assert!(world.status().is(condition::FAILED), "{stage:?}");
+    }
+}
+
 #[test]
 fn a_preflight_pod_that_never_starts_fails_the_training_and_says_why() {
     let mut world = World::new();
