@@ -69,7 +69,7 @@ where
     }
 }
 
-/// Reads of one object and of many are told apart by [`resource`]'s path only; a watch counts until it begins to answer.
+/// Reads of one object and lists are both `get`; a watch counts until it begins to answer.
 fn verb(method: &Method, watches: bool) -> &'static str {
     match method.as_str() {
         "GET" if watches => "watch",

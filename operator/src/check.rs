@@ -180,11 +180,11 @@ mod tests {
 
     #[test]
     fn watched_namespaces_are_asked_about_one_by_one_and_none_means_all() {
-        let pods = RIGHTS.iter().find(|right| right.resource == "pods").unwrap();
-        let asked = questions(pods, &Place { namespaces: vec!["a".into(), "b".into()], lease: None });
+        let events = RIGHTS.iter().find(|right| right.group == "events.k8s.io").unwrap();
+        let asked = questions(events, &Place { namespaces: vec!["a".into(), "b".into()], lease: None });
         let places: Vec<_> = asked.iter().map(|(namespace, _, verb)| (namespace.as_deref(), *verb)).collect();
-        assert_eq!(places, [(Some("a"), "list"), (Some("a"), "watch"), (Some("b"), "list"), (Some("b"), "watch")]);
-        let everywhere = questions(pods, &Place { namespaces: Vec::new(), lease: None });
+        assert_eq!(places, [(Some("a"), "create"), (Some("a"), "patch"), (Some("b"), "create"), (Some("b"), "patch")]);
+        let everywhere = questions(events, &Place { namespaces: Vec::new(), lease: None });
         assert!(everywhere.iter().all(|(namespace, ..)| namespace.is_none()));
     }
 }

@@ -53,7 +53,7 @@ pub struct Cli {
     #[arg(long, env = "MEDTRAIN_OPERATOR_BACKOFF_SECONDS", default_value_t = 10)]
     pub backoff_seconds: u32,
     /// Pods lost within one attempt before it counts as failed.
-    #[arg(long, env = "MEDTRAIN_OPERATOR_MAX_DISRUPTIONS", default_value_t = 20)]
+    #[arg(long, env = "MEDTRAIN_OPERATOR_MAX_DISRUPTIONS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_disruptions: u32,
     /// YAML with defaults.podTemplate, serviceAccounts and stallSeconds.
     #[arg(long, env = "MEDTRAIN_OPERATOR_CONFIG")]

@@ -1,6 +1,6 @@
 //! What all reconciles share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,16 @@ pub struct Context {
     pub trainings: Store<RawTraining>,
     pub failures: Failures,
     pub written: Written,
+    pub refused: Refused,
+}
+
+impl Context {
+    /// The training of this UID is gone.
+    pub fn forget(&self, uid: &str) {
+        self.failures.clear(uid);
+        self.written.forget(uid);
+        self.refused.forget(uid);
+    }
 }
 
 /// Consecutive failures of each training, by UID.
@@ -51,6 +61,40 @@ impl Failures {
 
     pub fn clear(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// Jobs that the API server refused to make when they were tried last, with its words: by the training's UID, by name.
+#[derive(Default)]
+pub struct Refused(Mutex<HashMap<String, BTreeMap<String, String>>>);
+
+impl Refused {
+    /// What the last try came to; no words: it was not refused.
+    pub fn note(&self, uid: &str, job: &str, words: Option<String>) {
+        let mut refused = self.lock();
+        match words {
+            Some(words) => {
+                refused.entry(uid.to_string()).or_default().insert(job.to_string(), words);
+            }
+            None => {
+                if let Some(jobs) = refused.get_mut(uid) {
+                    jobs.remove(job);
+                }
+            }
+        }
+        refused.retain(|_, jobs| !jobs.is_empty());
+    }
+
+    pub fn of(&self, uid: &str) -> Vec<(String, String)> {
+        self.lock().get(uid).into_iter().flatten().map(|(job, words)| (job.clone(), words.clone())).collect()
+    }
+
+    fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, BTreeMap<String, String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -27,6 +27,15 @@ impl Error {
         move |source| Self::Api { what, source: Box::new(source) }
     }
 
+    /// The words of an API server that will not do it as it is asked: quota, admission, a schema.
+    pub fn refusal(&self) -> Option<String> {
+        let Self::Api { source, .. } = self else { return None };
+        match source.as_ref() {
+            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => Some(status.message.clone()),
+            _ => None,
+        }
+    }
+
     /// Label of `reconcile_errors_total`.
     pub fn label(&self) -> &'static str {
         match self {

@@ -175,13 +175,16 @@ async fn lead(
         () = &mut stop => {}
     }
     tracing::info!("stopping; what was begun is finished");
-    tokio::select! {
-        // With all slots nothing is in progress and nothing begins.
-        _ = slots.acquire_many(u32::from(cli.concurrency)) => {}
-        _ = &mut runs => {}
+    // With all slots nothing is in progress, and nothing begins as long as they are held.
+    let _held = tokio::select! {
+        held = slots.acquire_many(u32::from(cli.concurrency)) => held.ok(),
+        _ = &mut runs => None,
         () = &mut kept => anyhow::bail!("the lease was lost while stopping"),
-        () = tokio::time::sleep(STOP_WITHIN) => tracing::warn!("not all was finished in {} s", STOP_WITHIN.as_secs()),
-    }
+        () = tokio::time::sleep(STOP_WITHIN) => {
+            tracing::warn!("not all was finished in {} s", STOP_WITHIN.as_secs());
+            None
+        }
+    };
     if let Some(election) = &election {
         election.release().await;
     }

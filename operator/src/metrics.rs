@@ -3,9 +3,12 @@
 //! Holds: labels come from closed lists, but for namespace, training and stage of live objects; a training that is
 //! gone leaves no series of its own.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::Store;
 use medtrain_crds::contract::Reason;
 use medtrain_crds::stage::StageKind;
 use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus, condition};
@@ -16,6 +19,7 @@ use prometheus::{
 
 use crate::controller::decide::is_open;
 use crate::controller::validate::Training;
+use crate::resource::RawTraining;
 
 pub const BUILD_INFO: &str = "medtrain_operator_build_info";
 pub const LEADER: &str = "medtrain_operator_leader";
@@ -35,6 +39,7 @@ pub const CACHE_MISSES_TOTAL: &str = "medtrain_operator_cache_misses_total";
 
 pub struct Metrics {
     registry: Registry,
+    trainings: Mutex<Vec<Store<RawTraining>>>,
     leader: IntGauge,
     reconciles: IntCounterVec,
     duration: Histogram,
@@ -115,6 +120,7 @@ impl Metrics {
         registry.register(Box::new(accelerator_seconds.clone()))?;
         Ok(Self {
             registry,
+            trainings: Mutex::default(),
             leader,
             reconciles,
             duration,
@@ -156,18 +162,37 @@ impl Metrics {
         self.requests.with_label_values(&[verb, resource, status.as_str()]).observe(took.as_secs_f64());
     }
 
-    /// What a status that was just written says about the training and its stages.
-    pub fn transitions(&self, training: &Training, new: &MedicalTrainingStatus) {
-        for kind in condition::ALL {
-            let labels = [training.namespace.as_str(), training.name.as_str(), kind];
-            self.condition.with_label_values(&labels).set(i64::from(new.is(kind)));
+    /// Trainings whose states are shown, those of every store that was given.
+    pub fn follow(&self, trainings: Store<RawTraining>) {
+        self.trainings.lock().unwrap_or_else(PoisonError::into_inner).push(trainings);
+    }
+
+    /// Sets the gauges of states to what is there now: nothing that is gone leaves a series.
+    fn show_states(&self) {
+        let stores = self.trainings.lock().unwrap_or_else(PoisonError::into_inner);
+        self.condition.reset();
+        self.stage_state.reset();
+        for raw in stores.iter().flat_map(Store::state) {
+            let (namespace, name) = (raw.namespace().unwrap_or_default(), raw.name_any());
+            let Ok(status) = serde_json::from_value::<MedicalTrainingStatus>(raw.status.clone()) else { continue };
+            for kind in condition::ALL {
+                let labels = [namespace.as_str(), name.as_str(), kind];
+                self.condition.with_label_values(&labels).set(i64::from(status.is(kind)));
+            }
+            for stage in &status.stages {
+                for state in StageState::ALL {
+                    let labels =
+                        [namespace.as_str(), name.as_str(), stage.name.as_str(), stage.kind.name(), state.name()];
+                    self.stage_state.with_label_values(&labels).set(i64::from(state == stage.state));
+                }
+            }
         }
+    }
+
+    /// Counts what a status that was just written says to have happened.
+    pub fn count(&self, training: &Training, new: &MedicalTrainingStatus) {
         for stage in &new.stages {
             let kind = stage.kind.name();
-            for state in StageState::ALL {
-                let labels = [&training.namespace, &training.name, stage.name.as_str(), kind, state.name()];
-                self.stage_state.with_label_values(&labels).set(i64::from(state == stage.state));
-            }
             let Some(old) = training.status.stage(&stage.name).filter(|old| old.state != stage.state) else { continue };
             if stage.state == StageState::Cached {
                 self.cache_hits.with_label_values(&[kind]).inc();
@@ -201,22 +226,9 @@ impl Metrics {
             .inc_by(seconds * devices);
     }
 
-    /// Drops the series of a training that is gone. That one is absent already is what is wanted.
-    pub fn forget(&self, training: &Training) {
-        for kind in condition::ALL {
-            let _ = self.condition.remove_label_values(&[training.namespace.as_str(), training.name.as_str(), kind]);
-        }
-        for stage in &training.status.stages {
-            for state in StageState::ALL {
-                let labels =
-                    [&training.namespace, &training.name, stage.name.as_str(), stage.kind.name(), state.name()];
-                let _ = self.stage_state.remove_label_values(&labels);
-            }
-        }
-    }
-
     /// In Prometheus' text format.
     pub fn text(&self) -> String {
+        self.show_states();
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics can't be encoded");
@@ -233,4 +245,39 @@ fn accelerators(training: &Training, stage: &str) -> f64 {
     let count = |value: &serde_json::Value| value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0.0);
     let devices = limits.into_iter().flatten().filter(|(name, _)| name.contains('/'));
     devices.map(|(_, value)| count(value)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{reflector, watcher::Event};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn states_are_those_of_what_is_there_whoever_wrote_them() {
+        let (trainings, mut writer) = reflector::store();
+        let metrics = Metrics::new().unwrap();
+        metrics.follow(trainings);
+        let mut raw = RawTraining::default();
+        raw.metadata.name = Some("t".into());
+        raw.metadata.namespace = Some("ns".into());
+        raw.status = json!({
+            "conditions": [{"type": "Failed", "status": "True", "reason": "x", "message": "",
+                            "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+            "stages": [{"name": "pt", "kind": "PT", "state": "Failed"}],
+        });
+        let failed = format!("{TRAINING_CONDITION}{{condition=\"Failed\",namespace=\"ns\",training=\"t\"}} 1");
+        let state = "kind=\"PT\",namespace=\"ns\",stage=\"pt\",state=\"Failed\",training=\"t\"";
+        let stage = format!("{STAGE_STATE}{{{state}}} 1");
+        assert!(!metrics.text().contains(&failed));
+        for event in [Event::Init, Event::InitApply(raw.clone()), Event::InitDone] {
+            writer.apply_watcher_event(&event);
+        }
+        let text = metrics.text();
+        assert!(text.contains(&failed) && text.contains(&stage), "{text}");
+        writer.apply_watcher_event(&Event::Delete(raw));
+        let text = metrics.text();
+        assert!(!text.contains(TRAINING_CONDITION) && !text.contains(STAGE_STATE), "{text}");
+    }
 }

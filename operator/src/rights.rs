@@ -31,7 +31,7 @@ pub const RIGHTS: &[Right] = &[
     right("medtrain.io", "medicaltrainings/finalizers", &["update"], Scope::Watched),
     right("batch", "jobs", &["create", "delete", "get", "list", "watch"], Scope::Watched),
     right("", "configmaps", &["create", "delete", "get", "list", "watch"], Scope::Watched),
-    right("", "pods", &["list", "watch"], Scope::Watched),
+    right("", "pods", &["delete", "list", "watch"], Scope::Watched),
     right("", "events", &["list"], Scope::Watched),
     right("events.k8s.io", "events", &["create", "patch"], Scope::Watched),
     right("", "nodes", &["get"], Scope::Cluster),

@@ -41,6 +41,8 @@ pub enum Action {
     CreateConfigMap(Work),
     /// In the foreground unless the node is lost. The ConfigMap goes too.
     DeleteJob { name: String, uid: String, background: bool },
+    /// With its own grace, so that it can write a checkpoint.
+    DeletePod { name: String, uid: String },
     /// The training itself, when its TTL is over.
     DeleteTraining,
 }
@@ -85,6 +87,7 @@ pub fn decide(training: &Training, seen: &Observed, now: Timestamp, policy: &Pol
         deciding.stage(index);
     }
     deciding.delete_strays();
+    deciding.delete_orphans();
     deciding.conditions();
     deciding.prune();
     deciding.fit();
@@ -133,13 +136,19 @@ impl Deciding<'_> {
         }
     }
 
-    /// Makes the Job of this name and its ConfigMap, or waits for the name; which of both, as reason and message.
+    /// Makes the Job of this name and its ConfigMap, or waits for the name; which of both, as reason and message. Where
+    /// the API server refused it, it is tried again, and said.
     fn create(&mut self, name: &str, work: Work) -> (Reason, String) {
         self.taken(name).unwrap_or_else(|| {
             self.actions.push(Action::Create(work));
             self.look_again(5);
-            (Reason::Created, String::new())
+            self.refused(name).unwrap_or((Reason::Created, String::new()))
         })
+    }
+
+    fn refused(&self, name: &str) -> Option<(Reason, String)> {
+        let (_, words) = self.seen.refused.iter().find(|(refused, _)| refused == name)?;
+        Some((start::refusal(words), start::without_preamble(words).to_string()))
     }
 
     /// Why a Job of this name and its ConfigMap can't be made: something else has the name. Looks again, because
@@ -171,6 +180,13 @@ impl Deciding<'_> {
             if !current {
                 self.delete(&job.name, &job.uid, false);
             }
+        }
+    }
+
+    /// Whoever deletes a Job without a propagation policy leaves its pod behind, at work and without an owner.
+    fn delete_orphans(&mut self) {
+        for pod in self.seen.orphans.iter().filter(|pod| !pod.deleting) {
+            self.actions.push(Action::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() });
         }
     }
 

@@ -22,7 +22,7 @@ use medtrain_crds::training::status::PreflightState;
 
 use super::decide::{Work, is_open};
 use super::names;
-use super::seen::{ForeignConfigMap, JobEnd, Observed, SeenJob, SeenPod, Terminated, USUAL_START_SECONDS};
+use super::seen::{ForeignConfigMap, JobEnd, Observed, Orphan, SeenJob, SeenPod, Terminated, USUAL_START_SECONDS};
 use super::validate::Training;
 use crate::context::Context;
 use crate::error::Error;
@@ -47,6 +47,8 @@ pub async fn observe(training: &Training, context: &Context, now: Timestamp) -> 
     for name in expected.iter().filter(|name| !observed.config_maps.contains(name)) {
         observed.foreign_config_maps.extend(foreign_config_map(name, training, context).await?);
     }
+    observed.orphans = pods.iter().filter_map(|pod| orphan(pod)).collect();
+    observed.refused = context.refused.of(&training.uid);
     for job in &jobs {
         let uid = job.uid().unwrap_or_default();
         let mut own = Vec::new();
@@ -216,6 +218,20 @@ fn seen_pod(pod: &Pod) -> SeenPod {
         node_lost_since: None,
         progress: None,
     }
+}
+
+fn orphan(pod: &Pod) -> Option<Orphan> {
+    if pod.owner_references().iter().any(|owner| owner.controller == Some(true)) {
+        return None;
+    }
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    Some(Orphan {
+        name: pod.name_any(),
+        uid: pod.uid().unwrap_or_default(),
+        stage: pod.labels().get(names::STAGE).cloned(),
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+        ended: matches!(phase, Some("Succeeded" | "Failed")),
+    })
 }
 
 fn is_ready(pod: &Pod) -> bool {

@@ -62,7 +62,7 @@ pub async fn report(training: &Training, status: &MedicalTrainingStatus, context
             tracing::warn!(%error, "an event could not be written");
         }
     }
-    context.metrics.transitions(training, status);
+    context.metrics.count(training, status);
     Ok(true)
 }
 

@@ -24,7 +24,7 @@ use tracing::Instrument;
 use super::children::Children;
 use super::{apply, decide, names, observe, report, validate};
 use crate::config::Policy;
-use crate::context::{Context, Failures, Written};
+use crate::context::{Context, Failures, Refused, Written};
 use crate::error::Error;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
@@ -82,8 +82,8 @@ pub async fn run(setup: Setup, namespace: Option<String>) {
         watcher(scoped::<RawTraining>(client, namespace.as_deref()), watcher::Config::default().any_semantic())
             .default_backoff()
             .modify(|training| prune_meta(&mut training.metadata))
-            .reflect(training_writer)
-            .touched_objects();
+            .reflect(training_writer);
+    setup.metrics.follow(trainings.clone());
 
     let reporter = Reporter { controller: names::MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
     let (fill, filled) = watch::channel(false);
@@ -101,7 +101,18 @@ pub async fn run(setup: Setup, namespace: Option<String>) {
         trainings: trainings.clone(),
         failures: Failures::default(),
         written: Written::default(),
+        refused: Refused::default(),
     });
+    let training_stream = training_stream
+        .inspect_ok({
+            let context = context.clone();
+            move |event| {
+                if let watcher::Event::Delete(training) = event {
+                    context.forget(&training.uid().unwrap_or_default());
+                }
+            }
+        })
+        .touched_objects();
     let health = setup.health.clone();
     // The only one that waits for these stores: kube's wait_until_ready wakes the last waiter alone (kube 5.0, seen: a
     // training whose reconcile waited there was never looked at again). All others wait for `filled`.
@@ -180,7 +191,7 @@ async fn reconcile(raw: Arc<RawTraining>, context: Arc<Context>) -> Result<Actio
     let _slot = slot(&context).await?;
     // It may have waited long, and on an old version nothing can be written.
     let Some(raw) = context.trainings.get(&ObjectRef::from_obj(raw.as_ref())) else {
-        context.written.forget(&raw.uid().unwrap_or_default());
+        context.forget(&raw.uid().unwrap_or_default());
         return Ok(Action::await_change());
     };
     let began = Instant::now();
@@ -213,14 +224,16 @@ async fn steps(raw: &RawTraining, context: &Context) -> Result<(Action, bool), E
 async fn once(raw: &RawTraining, context: &Context) -> Result<(Action, bool), Error> {
     let now = Timestamp::now();
     let training = validate::validate(raw, &context.policy.defaults);
-    if training.deleting {
-        context.metrics.forget(&training);
-    }
     let seen = observe::observe(&training, context, now).await?;
     let decision = decide::decide(&training, &seen, now, &context.policy);
     tracing::debug!(actions = ?decision.actions, requeue = decision.requeue_seconds, "decided");
-    apply::apply(&training, &decision.actions, context).await?;
+    let applied = apply::apply(&training, &decision.actions, context).await;
+    if let Err(error @ (Error::Stale | Error::NotLeader)) = applied {
+        return Err(error);
+    }
+    // Also where an action failed: what is known of the others is not to wait for it.
     let changed = report::report(&training, &decision.status, context).await?;
+    applied?;
     Ok((Action::requeue(Duration::from_secs(decision.requeue_seconds)), changed))
 }
 

@@ -14,6 +14,19 @@ pub struct Observed {
     pub config_maps: Vec<String>,
     /// ConfigMaps of others under names that open work needs.
     pub foreign_config_maps: Vec<ForeignConfigMap>,
+    /// Pods of ours whose Job was deleted and left them behind.
+    pub orphans: Vec<Orphan>,
+    /// Names of Jobs that the API server refused to make, with its words.
+    pub refused: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    pub name: String,
+    pub uid: String,
+    pub stage: Option<String>,
+    pub deleting: bool,
+    pub ended: bool,
 }
 
 /// A ConfigMap under one of our names that is not this training's.

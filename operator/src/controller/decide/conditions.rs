@@ -91,7 +91,7 @@ impl Deciding<'_> {
         let stages = self.status.stages.iter().any(|stage| is_open(stage) || stage.stopping.is_some());
         let jobs = self.seen.jobs.iter().any(|job| job.ours && job.is_live());
         let creating = self.actions.iter().any(|action| matches!(action, Action::Create(_)));
-        stages || jobs || creating
+        stages || jobs || creating || self.seen.orphans.iter().any(|pod| !pod.ended)
     }
 
     /// Why the newest spec can't run.

@@ -145,8 +145,18 @@ impl Deciding<'_> {
             self.look_again(self.policy.progress_interval_seconds);
             return self.ensure_config_map(job, work);
         }
+        let answer = answer(job);
+        if let Some(cause) = &preflight.stopping
+            && !matches!(answer, Answer::Ready(_) | Answer::Problems { .. })
+        {
+            // Its end is that of our stop. What that was for counts once the Job is gone.
+            if !job.deleting {
+                self.delete(&job.name, &job.uid, cause == Reason::NodeLost.name());
+            }
+            return self.look_again(30);
+        }
         preflight.stopping = None;
-        match answer(job) {
+        match answer {
             Answer::Ready(message) if message.plan.is_some() => self.adopt(preflight, *message),
             Answer::Problems { exit, message } => {
                 preflight.reason = message.reason.clone();
@@ -189,6 +199,7 @@ impl Deciding<'_> {
     fn retry_preflight(&mut self, preflight: &mut PreflightStatus, reason: Reason, message: &str) {
         let pause = self.policy.backoff(preflight.charged.max(1));
         preflight.state = PreflightState::Retrying;
+        preflight.pending_since = None;
         preflight.reason = reason.name().to_string();
         preflight.message = message.to_string();
         preflight.retry_time = Some(self.after(pause));

@@ -4,11 +4,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use medtrain_crds::contract::Reason;
 use medtrain_crds::training::status::{ProbeStatus, StageState, StageStatus};
 
+use crate::controller::seen::SeenJob;
+
 use super::preflight::{Answer, answer};
 use super::stage::{UNCHARGED_PAUSE, close};
-use super::{Action, Deciding, Work, set};
+use super::{Action, Deciding, Work, clip, goes_well, set};
 
 impl Deciding<'_> {
+    fn is_too_late(&mut self, job: &SeenJob) -> bool {
+        let since = job.waits_since().map(Time);
+        self.is_pending_too_long(since.as_ref())
+    }
+
     /// Asks the store whether the attempt whose end nobody saw has finished its work.
     pub(super) fn probe(&mut self, stage: &mut StageStatus, mut probe: ProbeStatus) {
         let work = Work::Probe { stage: stage.name.clone(), attempt: stage.attempt, probe: probe.attempt };
@@ -30,6 +37,9 @@ impl Deciding<'_> {
                 if !self.training.suspend && self.accepted() && !paused {
                     self.actions.push(Action::Create(work));
                     self.look_again(5);
+                    if let Some((reason, words)) = self.refused(&name) {
+                        stage.message = clip(&format!("its look into the store can't be made: {reason}: {words}"));
+                    }
                 }
                 stage.probe = Some(probe);
             }
@@ -38,9 +48,16 @@ impl Deciding<'_> {
             (Some(job), _) if job.end.is_none() => {
                 probe.job_uid = Some(job.uid.clone());
                 stage.probe = Some(probe);
-                if self.is_on_lost_node(job) {
-                    self.delete(&job.name, &job.uid, true);
+                let lost = self.is_on_lost_node(job);
+                let gives_up = lost || self.training.suspend || self.is_outdated(job, &work) || self.is_too_late(job);
+                if gives_up && !job.deleting {
+                    self.delete(&job.name, &job.uid, lost);
                 }
+                let (_, reason, words) = self.pod_state(job);
+                if !goes_well(reason.name()) {
+                    stage.message = clip(&format!("its look into the store does not start: {reason}: {words}"));
+                }
+                self.look_at_events(job);
                 self.ensure_config_map(job, work);
                 self.look_again(30);
             }

@@ -38,7 +38,8 @@ impl Deciding<'_> {
                 }
                 _ if self.training.suspend || stage.stopping.is_some() || !self.accepted() => {
                     stage.stopping = None;
-                    set(stage, StageState::Waiting, Reason::Suspended, "");
+                    let reason = if self.training.suspend { Reason::Suspended } else { Reason::Preflight };
+                    set(stage, StageState::Waiting, reason, "");
                 }
                 _ => {
                     let (reason, message) = self.create(&name, work);
@@ -58,7 +59,8 @@ impl Deciding<'_> {
             return self.finish(stage, ended(job));
         }
         self.count_pods(stage, job);
-        stage.pending_since = self.pending_since(job, stage.pending_since.take());
+        let is_replaced = is_replaced(stage, job);
+        stage.pending_since = self.pending_since(job, stage.pending_since.take()).filter(|_| !is_replaced);
         if job.deleting {
             // A pod that ends well while its Job goes has still ended well.
             if let done @ Ended::Done(_) = ended(job) {
@@ -91,7 +93,7 @@ impl Deciding<'_> {
         }
         let (state, reason, message) = self.pod_state(job);
         set(stage, state, reason, message);
-        if reason == Reason::PodStarting && job.pod().is_none() && stage.pod_uid.is_some() {
+        if is_replaced {
             stage.message = REPLACED.into();
         }
         if let Some(edited) = &job.edited {
@@ -213,9 +215,17 @@ impl Deciding<'_> {
     }
 
     fn finish(&mut self, stage: &mut StageStatus, end: Ended) {
-        stage.stopping = None;
+        // A Job that is being deleted may get its end before it is gone: by then, what it was stopped for is the cause.
+        let decided = stage.stopping.as_deref().and_then(Reason::parse).is_some_and(|cause| {
+            use Reason::{ActiveDeadlineExceeded, PendingDeadlineExceeded, Stalled, TooManyDisruptions};
+            matches!(cause, ActiveDeadlineExceeded | PendingDeadlineExceeded | Stalled | TooManyDisruptions)
+        });
         match end {
-            Ended::Done(message) => self.done(stage, &message),
+            Ended::Done(message) => {
+                stage.stopping = None;
+                self.done(stage, &message);
+            }
+            _ if decided => self.gone(stage),
             Ended::Unknown => self.unseen(stage, Reason::OutcomeUnknown),
             other => self.end(stage, other),
         }
@@ -268,6 +278,10 @@ impl Deciding<'_> {
 
     /// No attempt is in progress and the stage is not over.
     fn closed(&mut self, stage: &mut StageStatus) {
+        // It may still finish its work, which the probe is to see.
+        if self.seen.orphans.iter().any(|pod| pod.stage.as_ref() == Some(&stage.name) && !pod.ended) {
+            return self.look_again(5);
+        }
         if let Some(probe) = stage.probe.take() {
             return self.probe(stage, probe);
         }
@@ -312,6 +326,11 @@ pub(super) fn close(stage: &mut StageStatus) {
     stage.probe = None;
     stage.retry_time = None;
     stage.attempt_disruptions = 0;
+}
+
+/// Whether the Job controller is about to make the next pod, after a pause, and nothing keeps it from that.
+fn is_replaced(stage: &StageStatus, job: &SeenJob) -> bool {
+    stage.pod_uid.is_some() && job.pod().is_none() && job.warning.is_none() && !job.suspended
 }
 
 fn has_ended_with_word(job: &SeenJob) -> bool {

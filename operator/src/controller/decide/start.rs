@@ -19,9 +19,8 @@ impl Deciding<'_> {
         }
         let warning = job.warning.clone().unwrap_or_default();
         let Some(pod) = job.pod() else {
-            // `Error creating: pods "…" is forbidden: ` says nothing that the reason doesn't.
-            let text = warning.split_once(" is forbidden: ").map_or(warning.as_str(), |(_, text)| text);
-            return (StageState::Starting, pod_refused(&warning), text.to_string());
+            let reason = if warning.is_empty() { Reason::PodStarting } else { refusal(&warning) };
+            return (StageState::Starting, reason, without_preamble(&warning).to_string());
         };
         // The Job controller takes a second or two to say what a pod's end means.
         let ended = pod.terminated.is_some() && !pod.disrupted && pod.deleting_since.is_none();
@@ -96,18 +95,20 @@ impl Deciding<'_> {
     }
 }
 
-/// Why the Job controller can't create a pod, by the text of its event.
-fn pod_refused(warning: &str) -> Reason {
+/// `… is forbidden: ` says nothing that the reason doesn't.
+pub(super) fn without_preamble(words: &str) -> &str {
+    words.split_once(" is forbidden: ").map_or(words, |(_, words)| words)
+}
+
+/// Why a pod or its Job can't be made, by the words of who refuses it.
+pub(super) fn refusal(words: &str) -> Reason {
     let cases = [
         ("exceeded quota", Reason::QuotaExceeded),
         ("violates PodSecurity", Reason::PodForbidden),
         ("error looking up service account", Reason::ServiceAccountMissing),
         ("forbidden", Reason::PodForbidden),
+        // What a webhook says.
+        ("denied the request", Reason::PodForbidden),
     ];
-    let found = cases.into_iter().find(|(text, _)| warning.contains(text));
-    match found {
-        Some((_, reason)) => reason,
-        None if warning.is_empty() => Reason::PodStarting,
-        None => Reason::PodNotCreated,
-    }
+    cases.into_iter().find(|(text, _)| words.contains(text)).map_or(Reason::PodNotCreated, |(_, reason)| reason)
 }

@@ -169,3 +169,80 @@ fn every_movement_of_phase_or_step_begins_the_limit_anew_and_silence_is_no_stall
     world.wait(100 * limit);
     assert_eq!(world.stage("sft").state, StageState::Running);
 }
+
+/// The kubelet kills what does not end by itself, and the Job controller may say so before the Job is gone.
+#[test]
+fn what_an_attempt_was_stopped_for_counts_also_when_its_job_gets_an_end_before_it_goes() {
+    type Cause = fn(&mut World);
+    let causes: [(&str, Cause, StageState); 3] = [
+        ("Stalled", |world| world.wait(31 * 60), StageState::Retrying),
+        (
+            "ActiveDeadlineExceeded",
+            |world| {
+                world.policy.active_deadline_seconds = 100;
+                world.wait(101);
+            },
+            StageState::Failed,
+        ),
+        (
+            "PendingDeadlineExceeded",
+            |world| {
+                world.live(Some("sft")).pods[0].running = false;
+                world.settle();
+                world.wait(3601);
+            },
+            StageState::Failed,
+        ),
+    ];
+    for (reason, cause, state) in causes {
+        let mut world = World::running();
+        world.slow = true;
+        says(&mut world, "sft", Phase::Training, 5);
+        world.settle();
+        cause(&mut world);
+        assert_eq!(world.stage("sft").stopping.as_deref(), Some(reason));
+        world.is_killed_while_it_goes(Some("sft"));
+        world.garbage_is_collected();
+        let stage = world.stage("sft");
+        assert_eq!((stage.state, stage.reason.as_str(), stage.charged_attempts), (state, reason, 1), "{reason}");
+    }
+}
+
+#[test]
+fn a_preflight_past_its_deadline_has_failed_also_when_its_job_gets_an_end_before_it_goes() {
+    let mut world = World::new();
+    world.settle();
+    world.slow = true;
+    world.live(None).pods[0].running = false;
+    world.settle();
+    world.wait(3601);
+    world.is_killed_while_it_goes(None);
+    world.garbage_is_collected();
+    assert_eq!(world.status().condition(condition::FAILED).unwrap().reason, "PendingDeadlineExceeded");
+}
+
+/// `kubectl delete job --cascade=orphan`, or a client that gives no policy.
+#[test]
+fn a_pod_that_its_deleted_job_left_behind_is_ended_before_the_store_is_asked() {
+    let mut world = World::running();
+    let job = world.live(Some("sft")).clone();
+    world.seen.jobs.retain(|other| other.uid != job.uid);
+    let (name, uid) = ("t-sft-1-x".to_string(), job.pods[0].uid.clone());
+    world.seen.orphans = vec![Orphan { name, uid, stage: job.stage, deleting: false, ended: false }];
+    world.wait(60);
+    assert!(world.seen.orphans[0].deleting);
+    let made = world.made;
+    world.wait(60);
+    assert_eq!(world.made, made, "neither a look nor an attempt while it is at work");
+    world.edit("suspend", true.into());
+    assert!(!world.status().is(condition::SUSPENDED), "it runs");
+    world.seen.orphans.clear();
+    world.settle();
+    assert!(world.status().is(condition::SUSPENDED));
+    world.edit("suspend", false.into());
+    world.wait(10);
+    world.answer();
+    world.wait(10);
+    let stage = world.stage("sft");
+    assert_eq!((stage.state, stage.attempt, stage.charged_attempts), (StageState::Running, 2, 0));
+}

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::{Action, Work, clip, decide, is_open};
 use crate::config::{Defaults, Policy};
-use crate::controller::seen::{ForeignConfigMap, JobEnd, Observed, SeenJob, SeenPod, Terminated};
+use crate::controller::seen::{ForeignConfigMap, JobEnd, Observed, Orphan, SeenJob, SeenPod, Terminated};
 use crate::controller::validate::{Training, validate};
 use crate::controller::{build, names};
 use crate::resource::RawTraining;
@@ -35,6 +35,8 @@ struct World {
     done: BTreeSet<String>,
     /// Part of every key.
     salt: u32,
+    /// Jobs that are deleted stay until [`World::garbage_is_collected`].
+    slow: bool,
 }
 
 impl World {
@@ -52,7 +54,7 @@ impl World {
         raw.metadata.generation = Some(1);
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let policy = Policy::new("trainer:1");
-        Self { raw, seen: Observed::default(), now, policy, made: 0, done: BTreeSet::new(), salt: 0 }
+        Self { raw, seen: Observed::default(), now, policy, made: 0, done: BTreeSet::new(), salt: 0, slow: false }
     }
 
     fn training(&self) -> Training {
@@ -80,7 +82,16 @@ impl World {
             match action {
                 Action::Create(work) => self.create(&training, work),
                 Action::CreateConfigMap(work) => self.seen.config_maps.push(work.name(&training)),
+                Action::DeleteJob { uid, .. } if self.slow => {
+                    let job = self.seen.jobs.iter_mut().find(|job| job.uid == *uid).expect("the Job to delete");
+                    job.deleting = true;
+                    job.pods.iter_mut().for_each(|pod| pod.deleting_since = Some(self.now));
+                }
                 Action::DeleteJob { uid, .. } => self.seen.jobs.retain(|job| job.uid != *uid),
+                Action::DeletePod { uid, .. } => {
+                    let pod = self.seen.orphans.iter_mut().find(|pod| pod.uid == *uid).expect("the pod to delete");
+                    pod.deleting = true;
+                }
                 Action::DeleteTraining => {}
             }
         }
@@ -156,6 +167,24 @@ impl World {
         let pod = &mut job.pods[0];
         pod.running = false;
         pod.terminated = Some(Terminated { exit_code: code, reason: "Error".into(), message });
+    }
+
+    /// A Job that is being deleted gets its end before it goes, as that of a pod which was killed.
+    fn is_killed_while_it_goes(&mut self, stage: Option<&str>) {
+        let job = self.live(stage);
+        assert!(job.deleting);
+        let message = "Job has reached the specified backoff limit".into();
+        job.end = Some(JobEnd::Failed { reason: "BackoffLimitExceeded".into(), message });
+        if let Some(pod) = job.pods.first_mut() {
+            pod.running = false;
+            pod.terminated = Some(Terminated { exit_code: 137, reason: "Error".into(), message: String::new() });
+        }
+        self.settle();
+    }
+
+    fn garbage_is_collected(&mut self) {
+        self.seen.jobs.retain(|job| !job.deleting);
+        self.settle();
     }
 
     fn exit(&mut self, stage: &str, exit: ExitCode) {

@@ -56,7 +56,9 @@ fn a_pod_lost_late_in_an_attempt_is_given_the_whole_pending_deadline_to_be_repla
         pods[0].uid = "next".into();
         world.live(stage).pods = pods;
         world.wait(30);
-        world.live(stage).pods.clear();
+        let job = world.live(stage);
+        job.pods.clear();
+        job.warning = Some("Error creating: pods \"x\" is forbidden: exceeded quota: small".into());
         world.wait(1);
         world.wait(3601);
         assert!(world.status().is(condition::FAILED), "{stage:?}");
@@ -186,4 +188,64 @@ fn deadlines_pause_while_a_queue_holds_the_job() {
     job.pods.clear();
     world.wait(100_000);
     assert_eq!(world.stage("sft").state, StageState::Queued);
+}
+
+#[test]
+fn a_job_that_is_refused_is_told_and_tried_again_and_holds_up_no_other() {
+    for stage in [None, Some("sft")] {
+        let mut world = World::new();
+        world.settle();
+        if stage.is_some() {
+            world.answer();
+        }
+        let name = world.live(stage).name.clone();
+        world.seen.jobs.retain(|job| job.name != name);
+        match stage {
+            None => world.raw.status["preflight"]["jobUID"] = Value::Null,
+            Some(_) => world.raw.status["stages"][0]["jobUID"] = Value::Null,
+        }
+        let words = format!("jobs.batch \"{name}\" is forbidden: exceeded quota: jobs, requested: count/jobs.batch=1");
+        world.seen.refused = vec![(name.clone(), words)];
+        let decision = decide(&world.training(), &world.seen, world.now, &world.policy);
+        assert!(decision.actions.iter().any(|action| matches!(action, Action::Create(_))), "{stage:?}");
+        let degraded = decision.status.condition(condition::DEGRADED).unwrap().clone();
+        assert_eq!((degraded.status.as_str(), degraded.reason.as_str()), ("True", "QuotaExceeded"), "{stage:?}");
+        assert!(degraded.message.contains("exceeded quota: jobs, requested"), "{}", degraded.message);
+        world.seen.refused.clear();
+        world.settle();
+        assert!(!world.status().is(condition::DEGRADED), "{stage:?}");
+    }
+}
+
+/// Nobody saw how the first attempt ended; the secret that the probe's pod needs is gone.
+#[test]
+fn a_look_into_the_store_that_does_not_start_is_told_and_made_anew_when_that_is_mended() {
+    let mut world = World::running();
+    world.seen.jobs.retain(|job| job.stage.as_deref() != Some("sft"));
+    world.wait(10);
+    let pod = &mut world.live(None).pods[0];
+    pod.running = false;
+    pod.waiting = Some(("CreateContainerConfigError".into(), "secret \"store\" not found".into()));
+    world.settle();
+    let message = world.stage("sft").message;
+    assert!(message.contains("ContainerConfigError: secret \"store\" not found"), "{message}");
+    let old = world.live(None).uid.clone();
+    world.edit("podTemplate", json!({"image": "trainer:2"}));
+    world.wait(20);
+    assert_ne!(world.live(None).uid, old);
+    world.answer();
+    world.wait(20);
+    assert_eq!((world.stage("sft").state, world.stage("sft").attempt), (StageState::Running, 2));
+
+    world.seen.jobs.retain(|job| job.stage.as_deref() != Some("sft"));
+    world.wait(10);
+    let job = world.live(None);
+    let old = job.uid.clone();
+    job.pods[0].running = false;
+    world.wait(3601);
+    world.wait(30);
+    assert_ne!(world.live(None).uid, old);
+    world.edit("suspend", true.into());
+    world.settle();
+    assert!(world.status().is(condition::SUSPENDED), "a pod that does not start keeps a training from suspending");
 }
