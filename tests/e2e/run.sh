@@ -40,6 +40,10 @@ install_operator() {
         operator.lostNodeAfterSeconds=15 operator.progressIntervalSeconds=2 operator.pendingDeadlineSeconds=60
         "operator.extraArgs={--backoff-seconds=2,--max-disruptions=3}"
     )
+    if [[ -n ${images[*]:-} ]]; then
+        # On a cluster that was kept, another image under the same tag has to start pods anew.
+        values+=("podAnnotations.image=$(cat "${images[@]}" | sha256sum | cut -c1-12)")
+    fi
     if [[ -n ${IMAGES:-} ]]; then
         values+=("image.repository=$IMAGES/operator" "trainerImage.repository=$IMAGES/trainer")
     fi
@@ -76,10 +80,10 @@ if [[ -n $reason ]]; then
     exit
 fi
 
-bash "$here/up.sh" "$name" >/dev/null
 if [[ -z ${KEEP:-} ]]; then
     trap 'bash "$here/down.sh" "$name"' EXIT
 fi
+bash "$here/up.sh" "$name" >/dev/null
 prepare_runs
 archives=$(bash images/build.sh)
 mapfile -t images <<<"$archives"

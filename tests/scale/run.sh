@@ -26,10 +26,10 @@ fi
 
 # A new one every time: what is counted must be this run's.
 bash "$here/down.sh" "$name"
-bash "$here/up.sh" --control-plane "$name" >/dev/null
 if [[ -z ${KEEP:-} ]]; then
     trap 'bash "$here/down.sh" "$name"' EXIT
 fi
+bash "$here/up.sh" --control-plane "$name" >/dev/null
 enter=(bash "$here/enter.sh" "$name")
 # Pods have addresses in here, and all are this machine's.
 "${inside[@]}" ip route add local 10.99.0.0/16 dev lo

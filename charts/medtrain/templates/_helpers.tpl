@@ -62,4 +62,5 @@ app.kubernetes.io/component: stage
 defaults:
   podTemplate: {{- toYaml .Values.defaults.podTemplate | nindent 4 }}
 serviceAccounts: {{- toYaml .Values.allowedServiceAccounts | nindent 2 }}
+stallSeconds: {{- toYaml .Values.operator.stallSeconds | nindent 2 }}
 {{- end -}}

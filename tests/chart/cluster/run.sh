@@ -16,10 +16,10 @@ if [[ -n $reason ]]; then
     say "The chart's tests on a cluster are skipped: $reason (or give the KUBECONFIG of a cluster)"
     exit
 fi
-bash "$here/up.sh" "$name" >/dev/null
 if [[ -z ${KEEP:-} ]]; then
     trap 'bash "$here/down.sh" "$name"' EXIT
 fi
+bash "$here/up.sh" "$name" >/dev/null
 archive=$(bash images/build.sh operator)
 bash "$here/load.sh" "$name" "$archive"
 version=$(awk -F '"' '/^version = / { print $2; exit }' Cargo.toml)

@@ -56,7 +56,7 @@ def endpoints(kubectl, namespace):
                 "__meta_kubernetes_pod_name": endpoint.get("targetRef", {}).get("name", ""),
                 **labels("service", service),
             }
-            for port in part["ports"]:
+            for port in part.get("ports") or []:
                 name = {"__meta_kubernetes_endpointslice_port_name": port.get("name", "")}
                 yield {"targets": [f"{endpoint['addresses'][0]}:{port['port']}"], "labels": {**own, **name}}
 

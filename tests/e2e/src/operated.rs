@@ -11,7 +11,7 @@ use kube::{
 };
 use medtrain_crds::{
     k8s::MedicalTraining,
-    training::status::{MedicalTrainingStatus, StageState, StageStatus},
+    training::status::{MedicalTrainingStatus, StageState, StageStatus, condition},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -146,6 +146,10 @@ impl Scenario {
 
 fn component_is(component: &str) -> ListParams {
     ListParams::default().labels(&format!("app.kubernetes.io/component={component}"))
+}
+
+pub fn is_degraded_for(status: &MedicalTrainingStatus, reason: &str) -> bool {
+    status.condition(condition::DEGRADED).is_some_and(|degraded| degraded.status == "True" && degraded.reason == reason)
 }
 
 /// It runs and has a checkpoint in the store: what is disturbed now goes on from there.

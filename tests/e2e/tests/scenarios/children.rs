@@ -5,21 +5,17 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, Pod},
 };
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PropagationPolicy};
 use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, StageStatus, condition};
 use medtrain_e2e::{
     Scenario,
-    operated::{checkpoint, costs, has_a_checkpoint},
+    operated::{checkpoint, costs, has_a_checkpoint, is_degraded_for},
     outcome, training,
 };
 use serde_json::{Value, json};
 
 /// Where the trainings write, in their scenario's part of the store.
 const OUTPUT: &str = "pods";
-
-fn is_degraded_for(status: &MedicalTrainingStatus, reason: &str) -> bool {
-    status.condition(condition::DEGRADED).is_some_and(|degraded| degraded.status == "True" && degraded.reason == reason)
-}
 
 async fn uid_of_config_map(scenario: &Scenario, name: &str) -> Result<Option<String>> {
     Ok(scenario.api::<ConfigMap>().get_opt(name).await?.and_then(|map| map.metadata.uid))
@@ -80,6 +76,27 @@ async fn children_deleted_or_edited_by_hand_cost_no_attempt_of_the_budget_and_no
     let stage = status.stage("pt").context("no stage pt")?;
     ensure!((stage.attempt, costs(stage)) == (2, (0, 1, 1)), "{stage:?}");
     ensure!(outcome::runs(&scenario.store, OUTPUT, "pt").await? == 3, "a pod began anew");
+    outcome::assert_same_as_here(&scenario, &training, OUTPUT).await?;
+    scenario.end().await
+}
+
+/// So does a client that names no policy, and `kubectl delete job --cascade=orphan`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_its_deleted_job_left_behind_is_ended_before_the_next_attempt() -> Result<()> {
+    let scenario = Scenario::begin("orphan").await?;
+    let training = training::long(&scenario.env, &scenario.store, "orphan", OUTPUT);
+    scenario.apply(&training).await?;
+    scenario.stage_until("orphan", "pt", "a checkpoint", has_a_checkpoint).await?;
+    let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..Default::default() };
+    scenario.api::<Job>().delete("orphan-pt-1", &orphan).await?;
+
+    let next = |stage: &StageStatus| stage.attempt == 2 && stage.state == StageState::Running;
+    scenario.stage_until("orphan", "pt", "another attempt", next).await?;
+    let pods = scenario.live_stage_pods().await?;
+    ensure!(pods.len() == 1, "two pods are at work: {:?}", pods.iter().map(|pod| &pod.metadata).collect::<Vec<_>>());
+    let status = scenario.reaches("orphan", condition::COMPLETE).await?;
+    let stage = status.stage("pt").context("no stage pt")?;
+    ensure!((stage.attempt, costs(stage)) == (2, (0, 1, 0)), "{stage:?}");
     outcome::assert_same_as_here(&scenario, &training, OUTPUT).await?;
     scenario.end().await
 }

@@ -10,6 +10,7 @@ mod host {
     use medtrain_e2e::{
         Scenario,
         operated::{costs, has_a_checkpoint},
+        operator::Operator,
         training,
     };
     use serde_json::json;
@@ -56,6 +57,7 @@ mod host {
         let unseen = end_unseen(&scenario).await;
         scale(&scenario, 2).await?;
         unseen?;
+        Operator::installed(&scenario.client).is_whole().await?;
 
         let status = scenario.reaches("absent", "Complete").await?;
         let pt = status.stage("pt").context("no stage pt")?;

@@ -36,6 +36,7 @@ mod host {
     use medtrain_e2e::{
         disruption::{Cost, STAGE},
         host,
+        operated::is_degraded_for,
         operator::{Leader, Operator},
         outcome,
     };
@@ -127,7 +128,8 @@ mod host {
             seen.extend(news);
         }
         println!("killed {} times: {kills:#?}", kills.len());
-        ensure!(kills.len() >= 10, "only {} kills: {kills:?}", kills.len());
+        // Moments that fall together while nobody leads are met by one kill: of ten, some may be.
+        ensure!(kills.len() >= 7, "only {} kills: {kills:?}", kills.len());
         assert_run_once(&scenario, "kills", &STAGES).await?;
         assert_created_once(&scenario, "kills", &STAGES)?;
         operator.is_whole().await?;
@@ -159,6 +161,8 @@ mod host {
         let status = scenario.status("between").await?;
         let stage = status.stage("pt").context("status has no stage pt")?;
         ensure!((stage.attempt, stage.job_uid.is_none()) == (1, true), "{stage:?}");
+        let told = |status: &MedicalTrainingStatus| is_degraded_for(status, "QuotaExceeded");
+        scenario.status_until("between", "who refuses the Job", told).await?;
 
         kill(&operator, &leader).await?;
         quotas.delete("one-job", &DeleteParams::default()).await?;

@@ -4,10 +4,13 @@
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, condition};
-use medtrain_e2e::{Scenario, operated::costs};
+use medtrain_e2e::{
+    Scenario,
+    operated::{costs, is_degraded_for},
+};
 use serde_json::{Value, json};
 
-use super::{STAGE, assert_says, completes, is_degraded_for, shown, small, try_again, warns};
+use super::{STAGE, assert_says, completes, shown, small, try_again, warns};
 
 /// The top-level domain that no name server knows.
 const NOWHERE: &str = "nowhere.invalid/medtrain/trainer:1";

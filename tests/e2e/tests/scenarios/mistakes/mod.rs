@@ -1,7 +1,6 @@
 //! What users get wrong and what clusters lack. Each gives a condition with a reason of the closed table and words to
 //! act by, is tried again or not as it deserves, and lets the training finish once it is mended.
 
-mod accelerator;
 mod given_up;
 mod host;
 mod memory;
@@ -31,10 +30,6 @@ fn assert_says(status: &MedicalTrainingStatus, kind: &str, is: &str, reason: &st
         ensure!(found.message.contains(part), "no {part:?} in {found:?}");
     }
     Ok(())
-}
-
-fn is_degraded_for(status: &MedicalTrainingStatus, reason: &str) -> bool {
-    status.condition(condition::DEGRADED).is_some_and(|degraded| degraded.status == "True" && degraded.reason == reason)
 }
 
 /// What `kubectl get` shows in its column STATUS.

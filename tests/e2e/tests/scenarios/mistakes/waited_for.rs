@@ -11,10 +11,10 @@ use kube::{
     api::{DeleteParams, PostParams},
 };
 use medtrain_crds::training::status::condition;
-use medtrain_e2e::{Scenario, training::STORE_SECRET};
+use medtrain_e2e::{Scenario, operated::is_degraded_for, training::STORE_SECRET};
 use serde_json::{Value, json};
 
-use super::{assert_says, completes, is_degraded_for, shown, small, warns};
+use super::{assert_says, completes, shown, small, warns};
 
 /// Name of everything that is missing at first.
 const LATE: &str = "late";

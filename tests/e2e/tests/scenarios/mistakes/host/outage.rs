@@ -1,4 +1,4 @@
-//! What needs the network of the node: a store that goes away for a while.
+//! A store that goes away for a while.
 
 use std::time::Duration;
 

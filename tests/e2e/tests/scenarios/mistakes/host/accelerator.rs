@@ -11,10 +11,14 @@ use kube::{
     api::{ListParams, Patch, PatchParams},
 };
 use medtrain_crds::training::status::{MedicalTrainingStatus, StageState, condition};
-use medtrain_e2e::{Scenario, operated::costs, training};
+use medtrain_e2e::{
+    Scenario,
+    operated::{costs, is_degraded_for},
+    training,
+};
 use serde_json::{Value, json};
 
-use super::{assert_says, is_degraded_for, shown, warns};
+use super::super::{assert_says, shown, warns};
 
 const GPU: &str = "nvidia.com/gpu";
 
