@@ -38,3 +38,5 @@ fn origins(data: &TokenizedDataset, rows: impl Iterator<Item = usize>) -> String
 mod recipe_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trajectory_tests;
