@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+#[cfg(test)]
+use crate::data::cache::Origin;
 use crate::data::cache::{Cache, Record};
 use crate::data::example::{Example, PreferencePair};
 use crate::failure::{Failure, Result};
@@ -19,6 +21,19 @@ pub struct TokenizedDataset {
 }
 
 impl TokenizedDataset {
+    /// These examples in this order, or these `pairs`.
+    #[cfg(test)]
+    pub(crate) fn of(examples: &[Example], pairs: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cache = crate::data::cache::CacheWriter::create(&dir.path().join("rows")).unwrap();
+        for (line, example) in examples.iter().enumerate() {
+            cache.push(example, pairs, Origin { line: line as u32 + 1, ..Origin::default() }).unwrap();
+        }
+        // The cache holds the file open; its name may go.
+        let cache = Arc::new(cache.commit(b"").unwrap());
+        Self { cache, rows: (0..examples.len() as u32).collect(), uris: Arc::new(vec!["examples".into()]) }
+    }
+
     pub fn len(&self) -> usize {
         self.rows.len()
     }

@@ -30,7 +30,8 @@ impl Units {
         Self::counted(packing.as_ref().map_or(data.len(), Packing::len), packing, args, seed)
     }
 
-    fn counted(count: usize, packing: Option<Packing>, args: &TrainArgs, seed: u64) -> Self {
+    /// `count` units, whose rows `packing` gives if they are packs.
+    pub(crate) fn counted(count: usize, packing: Option<Packing>, args: &TrainArgs, seed: u64) -> Self {
         let batch = u64::from(args.per_device_train_batch_size) * u64::from(args.gradient_accumulation_steps);
         let batch = batch.max(1);
         let total = match args.max_steps {

@@ -37,4 +37,8 @@ fn origins(data: &TokenizedDataset, rows: impl Iterator<Item = usize>) -> String
 #[cfg(test)]
 mod recipe_tests;
 #[cfg(test)]
+mod resume_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trajectory_tests;

@@ -73,7 +73,7 @@ fn stir(parameters: &mut Parameters<Flex>, seed: u64, std: f64) {
 }
 
 /// The one stage of a training, built as a run builds it, over random models; its parameters stirred.
-fn job(stage: &str) -> (Lab, Job<Flex>, Monitor) {
+pub(super) fn job(stage: &str) -> (Lab, Job<Flex>, Monitor) {
     let lab = Lab::new().with_data();
     for (name, seed, is_reward) in [("model", 1, false), ("reference", 2, false), ("reward", 3, true)] {
         write_random(&lab.path(name), seed, is_reward);
