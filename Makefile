@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint audit crds chart chart-test clean-demo images e2e scale cluster-up cluster-down
+.PHONY: help demo test bench lint audit crds chart chart-test clean-demo images e2e e2e-kind scale cluster-up cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ images: ## the trainer's and the operator's container images, as OCI archives wi
 
 e2e: ## tests on a real Kubernetes: one of our own (needs root on Linux) or the one that KUBECONFIG names
 	@bash tests/e2e/run.sh
+
+e2e-kind: ## those of them that need no machine of our own, on a kind cluster (needs a Docker engine and kind)
+	@bash tests/e2e/kind.sh
 
 scale: ## 1,000 trainings at once on a real control plane with fake nodes; prints what it took
 	@bash tests/scale/run.sh 1000
