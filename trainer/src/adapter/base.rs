@@ -105,8 +105,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::fixture::speaking_model,
-        model::load,
+        model::{fixture::speaking_model, load},
         weights::{Dtype, ModelFiles, save_model},
     };
 

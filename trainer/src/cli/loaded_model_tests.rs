@@ -6,7 +6,7 @@ use burn_flex::Flex;
 use medtrain_crds::contract::ExitCode;
 
 use super::*;
-use crate::cli::fixture::{model_args, speaking_model};
+use crate::{cli::fixture::model_args, model::fixture::speaking_model};
 
 fn fixture(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures").join(path).display().to_string()
