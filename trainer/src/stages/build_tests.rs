@@ -1,0 +1,81 @@
+//! What a stage looks at once more, since preflight may have seen less or something else.
+
+use std::{fs, path::PathBuf};
+
+use burn_flex::Flex;
+use medtrain_crds::{
+    contract::{ExitCode, Reason},
+    resolve::{Plan, PlannedInput, PlannedStage, Role},
+};
+
+use super::{
+    build::{Job, build},
+    inputs::model_input,
+    monitor::Monitor,
+    task::Watch,
+    training::Checkpoints,
+};
+use crate::{
+    adapter::BaseRecord,
+    checkpoint::State,
+    failure::{Failure, Result},
+    model::{Parameter, Parameters},
+    preflight::{
+        self, Workspace,
+        fixture::{Lab, SPEC, config},
+    },
+    telemetry::{StopSignal, Style, TrainerState},
+    weights::peft::{self, AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter},
+};
+
+/// A training of one SFT stage over the lab's model, with more fields of the stage, and its plan.
+fn planned(lab: &Lab, spec: &str, more: &str) -> (Workspace, Plan) {
+    lab.training(spec, &format!("    - {{name: sft, kind: SFT, dataset: {{train: [sft.jsonl]}}{more}}}"));
+    let (_, ws) = lab.open().unwrap();
+    (ws, lab.preflight().unwrap().plan)
+}
+
+fn monitor() -> Monitor {
+    Monitor::new(Style::Quiet, "stage", "kind").unwrap()
+}
+
+fn built(ws: &Workspace, stage: &PlannedStage) -> Result<Job<Flex>> {
+    build::<Flex>(ws, stage, &mut monitor(), &Default::default())
+}
+
+fn refusal(ws: &Workspace, stage: &PlannedStage) -> Failure {
+    built(ws, stage).err().expect("it is refused")
+}
+
+/// Keeps nothing.
+struct Nowhere;
+
+impl Checkpoints<Flex> for Nowhere {
+    fn save(&mut self, _: State, _: u64, _: &Parameters<Flex>, _: &TrainerState) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_held_out_figure_that_is_no_number_is_told_as_such_before_samples_are_asked_for() {
+    let lab = Lab::new().with_data();
+    lab.training(
+        SPEC,
+        "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl], eval: [sft.jsonl]}, train: {maxLength: 160, \
+         logSamples: true}}",
+    );
+    let (_, ws) = lab.open().unwrap();
+    let stage = &lab.preflight().unwrap().plan.stages[0];
+    let mut job = built(&ws, stage).unwrap();
+    for parameter in job.training.parameters.values_mut() {
+        let values = vec![f32::NAN; parameter.shape.iter().product()];
+        *parameter = Parameter::new(parameter.shape.clone(), values, &Default::default());
+    }
+    let mut monitor = monitor();
+    monitor.show_samples(job.tokenizer.clone());
+    let stop = StopSignal::default();
+    let mut watch = Watch { monitor: &mut monitor, stop: &stop };
+    let failure = job.training.run(job.task.as_task(), &stage.train, &mut Nowhere, &mut watch).unwrap_err();
+    assert_eq!((failure.exit, failure.reason), (ExitCode::Internal, Reason::NonFinite), "{failure}");
+    assert!(failure.message.starts_with("step 0: eval_loss on the held-out rows is not a number"), "{failure}");
+}
