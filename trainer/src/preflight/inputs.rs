@@ -228,8 +228,11 @@ impl Request<'_> {
                 weights: vec![1.0],
                 format: self.dataset.format,
             };
+        let total = files.iter().map(|file| file.size).sum::<u64>().max(1);
             // Of a file alone that leaves no rows nothing is wrong: only rows and the file itself count here.
-            let alone = Request { dataset: &dataset, ..*self }.prepare(ws, tokenizer, template);
+            // As much of it as all files together let be read, so that the second look takes no longer than the first.
+            let scan = self.scan.map(|scan| (u128::from(scan) * u128::from(file.size) / u128::from(total)) as u64);
+            let alone = Request { dataset: &dataset, scan, ..*self }.prepare(ws, tokenizer, template);
             if let Err(failure) = alone
                 && failure.message.starts_with(&file.uri)
                 && problems.iter().all(|known| known.message != failure.message)
