@@ -11,7 +11,7 @@ use medtrain_crds::resolve::{
     DataIdentity, Identities, Plan, PlannedDataset, PlannedInput, PlannedStage, Resolved, ResolvedStage, Role, Source,
     plan,
 };
-use medtrain_crds::stage::{StageKind, Tuning};
+use medtrain_crds::stage::{PpoArgs, StageKind, TrainArgs, Tuning};
 
 use super::inputs::{Request, trained_role};
 use super::origins::{Origin, Origins, chain_start, check_causal, check_reward, check_same_tokens};
@@ -276,7 +276,9 @@ impl<'a> Survey<'a> {
             problems.into_iter().map(|failure| in_dataset(self.ws, failure, &place)).collect::<Vec<_>>()
         })?;
         let Some(model) = &origin.model else { return Ok(None) };
-        check_context(stage, &model.config, &data, &place).map_err(|failure| vec![failure])?;
+        // The stage looks again, at all rows.
+        check_context(stage.kind, &stage.train, stage.ppo.as_ref(), &model.config, &data)
+            .map_err(|failure| vec![Failure { message: format!("{place}.{}", failure.message), ..failure }])?;
         for note in origin.tokenizer.notes(stage.kind) {
             // Stages of a chain share their tokenizer.
             if !self.notes.contains(&note) {
@@ -318,14 +320,27 @@ fn in_dataset(ws: &Workspace, failure: Failure, place: &str) -> Failure {
     failure.at(format!("{place}.dataset"))
 }
 
-/// Everything that will be read must fit into the positions that the model knows.
-fn check_context(stage: &ResolvedStage, config: &ModelConfig, data: &Prepared, place: &str) -> Result<()> {
+/// Everything that will be read must fit into the positions that the model knows. The longest rows may be outside a
+/// sample, where only `maxLength` bounds them.
+///
+/// # Errors
+/// 64; the message begins with the field.
+pub fn check_context(
+    kind: StageKind,
+    train: &TrainArgs,
+    ppo: Option<&PpoArgs>,
+    config: &ModelConfig,
+    data: &Prepared,
+) -> Result<()> {
     let context = config.max_position_embeddings as u64;
     let longest = u64::from(data.train_report.max_len.max(data.eval_report.max_len));
-    let (field, needed, what) = match (&stage.ppo, stage.kind) {
-        (Some(ppo), _) => ("ppo.maxNewTokens", longest + u64::from(ppo.max_new_tokens), "prompt and response reach"),
-        (None, StageKind::PT) => ("train.blockSize", longest, "blocks reach"),
-        (None, _) => ("train.maxLength", longest, "rows reach"),
+    let (field, needed, what) = match (ppo, kind, data.sample) {
+        (Some(ppo), _, _) => ("ppo.maxNewTokens", longest + u64::from(ppo.max_new_tokens), "prompt and response reach"),
+        (None, StageKind::PT, _) => ("train.blockSize", longest, "blocks reach"),
+        (None, _, None) => ("train.maxLength", longest, "rows reach"),
+        (None, _, Some(_)) => {
+            ("train.maxLength", longest.max(u64::from(train.max_length)), "rows beyond the sample may reach")
+        }
     };
     if needed <= context {
         return Ok(());
@@ -333,7 +348,7 @@ fn check_context(stage: &ResolvedStage, config: &ModelConfig, data: &Prepared, p
     Err(Failure::new(
         ExitCode::Config,
         format!(
-            "{place}.{field}: {what} {needed} tokens, but the model knows {context} positions \
+            "{field}: {what} {needed} tokens, but the model knows {context} positions \
              (max_position_embeddings); make it smaller"
         ),
     ))

@@ -335,6 +335,37 @@ fn an_output_that_cannot_be_written_is_told_before_any_work() {
         "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}",
     );
     assert!(lab.problem().1.starts_with("output.uri: /proc/self: "));
+#[test]
+fn rows_beyond_a_sample_are_taken_to_be_as_long_as_they_may_be() {
+    let stage = |max: u32| {
+        let lab = Lab::new().with_data();
+        let stage = format!(
+            "{{name: sft, kind: SFT, dataset: {{train: [sft.jsonl], maxScanBytes: 500}}, train: {{maxLength: {max}}}}}"
+        );
+        lab.training(SPEC, &format!("    - {stage}"));
+        lab
+    };
+    assert!(stage(256).preflight().is_ok());
+    let expected = "stages[0].train.maxLength: rows beyond the sample may reach 257 tokens, but the model knows 256 \
+                    positions (max_position_embeddings); make it smaller";
+    assert_eq!(stage(257).problem(), (64, expected.to_owned()));
+}
+
+#[test]
+fn a_second_look_at_each_file_reads_its_share_of_the_sample() {
+    let lab = Lab::new();
+    let row = |i: usize| format!(r#"{{"instruction":"What helps on the {i:060}th day?","output":"Rest."}}"#);
+    lab.lines("a.jsonl", 4_000, row).lines("b.jsonl", 4_000, |i| match i {
+        // Beyond the file's share of the sample, within the whole of it.
+        2_500 => "{}".to_owned(),
+        i => row(i + 4_000),
+    });
+    let first = fs::read_to_string(lab.path("a.jsonl")).unwrap();
+    lab.file("a.jsonl", &format!("{{\"instruction\": 7}}\n{first}"));
+    lab.training(SPEC, "    - {name: sft, kind: SFT, dataset: {train: [a.jsonl, b.jsonl], maxScanBytes: 400000}}");
+    assert!(lab.problem().1.starts_with("stages[0].dataset: a.jsonl: line 1: "), "{:?}", lab.problem());
+}
+
 }
 
 #[test]

@@ -47,6 +47,24 @@ fn refusal(ws: &Workspace, stage: &PlannedStage) -> Failure {
     built(ws, stage).err().expect("it is refused")
 }
 
+#[test]
+fn rows_that_no_sample_saw_must_fit_the_models_positions_too() {
+    let lab = Lab::new().with_data();
+    let (ws, plan) = planned(&lab, SPEC, ", train: {maxLength: 256}");
+    let mut stage = plan.stages[0].clone();
+    assert!(built(&ws, &stage).is_ok());
+    // As of a plan whose preflight saw the first rows alone.
+    lab.lines("sft.jsonl", 3, |_| format!(r#"{{"instruction":"q","output":"{}"}}"#, "z ".repeat(200)));
+    (stage.train.max_length, stage.dataset.train[0].sha256) = (2048, None);
+    let failure = refusal(&ws, &stage);
+    assert_eq!(failure.exit, ExitCode::Config);
+    assert_eq!(
+        failure.message,
+        "sft.train.maxLength: rows reach 422 tokens, but the model knows 256 positions (max_position_embeddings); make it \
+         smaller"
+    );
+}
+
 /// Keeps nothing.
 struct Nowhere;
 
