@@ -11,6 +11,7 @@ use super::*;
 use crate::artifact::read_pointer;
 use crate::data::fixture::Fixture;
 use crate::weights::peft::{AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter};
+use crate::weights::hub_stub::{COMMIT, Stub};
 
 fn four_stages() -> Lab {
     let lab = Lab::new().with_data();
@@ -275,7 +276,7 @@ fn a_tokenizer_in_a_store_needs_no_model_beside_it_and_is_the_same_as_in_a_folde
         store.put(name, "not asked for").unwrap();
     }
     assert_eq!(plan("memory://tokenizer/words").unwrap(), plan("words").unwrap());
-    let (copy, _) = tokenizer_dir(&ws, "memory://tokenizer/words", None).unwrap();
+    let copy = tokenizer_dir(&ws, "memory://tokenizer/words", None).unwrap().dir;
     assert!(!copy.join("model.safetensors").exists() && !copy.join("onnx").exists());
 
     // What the store has lost is no part of the copy either.
@@ -292,6 +293,18 @@ fn a_tokenizer_in_a_store_needs_no_model_beside_it_and_is_the_same_as_in_a_folde
 }
 
 #[test]
+#[test]
+fn the_tokenizer_of_a_gguf_file_on_the_hub_is_pinned_to_the_hubs_commit() {
+    let gguf = include_bytes!("../../../tests/parity/gguf/llama.gguf");
+    let (lab, stub) = (one_stage(""), Stub::new(&[("org/gguf", &[("q4/model.gguf", gguf)])]));
+    let (_, mut ws) = lab.open().unwrap();
+    ws.hub = stub.hub(&lab.path("hub"));
+    let found = tokenizer_dir(&ws, "hf://org/gguf/q4/model.gguf", None).unwrap();
+    assert_eq!(found.commit.as_deref(), Some(COMMIT));
+    let again = tokenizer_dir(&ws, "hf://org/gguf/q4/model.gguf", found.commit.as_deref()).unwrap();
+    assert_eq!(again.digest, found.digest);
+}
+
 fn weights_that_are_cut_short_or_of_another_shape_are_told_before_anything_is_loaded() {
     let lab = one_stage("");
     let mut wide = config();

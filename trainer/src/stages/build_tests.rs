@@ -108,6 +108,24 @@ fn rows_that_no_sample_saw_must_fit_the_models_positions_too() {
     );
 }
 
+#[test]
+fn a_random_model_whose_tokenizer_changed_after_the_plan_fails_the_stage() {
+    let lab = Lab::new().with_data();
+    let spec = SPEC.replace("{uri: model}", &format!("{{tokenizer: model, random: {}}}", config()));
+    let (ws, plan) = planned(&lab, &spec, "");
+    let file = lab.path("model/tokenizer_config.json");
+    let before = fs::read_to_string(&file).unwrap();
+    fs::write(&file, before.clone() + "\n").unwrap();
+    let failure = refusal(&ws, &plan.stages[0]);
+    assert_eq!(failure.exit, ExitCode::Input);
+    assert!(
+        failure.message.starts_with("sft.inputs.policy: model: with this tokenizer the random model is sha256:"),
+        "{failure}"
+    );
+    fs::write(&file, before).unwrap();
+    assert!(built(&ws, &plan.stages[0]).is_ok());
+}
+
 /// Keeps nothing.
 struct Nowhere;
 

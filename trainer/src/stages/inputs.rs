@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use medtrain_crds::{
     contract::{Digest, Manifest, StageKey, layout},
-    resolve::{PlannedInput, PlannedStage, Role},
+    resolve::{PlannedInput, PlannedStage, Role, random_digest},
 };
 
 use super::outputs::write_tokenizer;
@@ -145,8 +145,15 @@ fn random<B: LmBackend>(
 ) -> Result<ModelInput> {
     let dir = workspace.workdir.join("random").join(&sha256_hex(digest.as_str().as_bytes())[..16]);
     if !dir.join("config.json").exists() {
-        let (source, _) = preflight::tokenizer_dir(workspace, tokenizer, revision)?;
-        write_random::<B>(&dir, config, &source, seed, device)?;
+        let found = preflight::tokenizer_dir(workspace, tokenizer, revision)?;
+        let now = random_digest(config, &found.digest, seed);
+        if now != *digest {
+            return Err(Failure::input(format!(
+                "{tokenizer}: with this tokenizer the random model is {now} now, but {digest} was planned; the tokenizer \
+                 has changed since. Run again to plan with it"
+            )));
+        }
+        write_random::<B>(&dir, config, &found.dir, seed, device)?;
     }
     Ok(ModelInput {
         name: format!("random-{}", &sha256_hex(digest.as_str().as_bytes())[..16]),
