@@ -104,6 +104,19 @@ fn an_adapter_whose_base_is_gone_asks_for_it() {
 }
 
 #[test]
+fn a_base_that_was_a_gguf_file_is_never_taken_for_a_model_of_the_hub() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = fixture("lora/all_linear/adapter");
+    fs::copy(Path::new(&from).join(peft::WEIGHTS), dir.path().join(peft::WEIGHTS)).unwrap();
+    let config = fs::read_to_string(Path::new(&from).join(peft::CONFIG)).unwrap();
+    let named = |name: &str| {
+        fs::write(dir.path().join(peft::CONFIG), config.replace("../../../models/llama", name)).unwrap();
+        refusal(&model_args(dir.path()))
+    };
+    assert!(named("models/x.gguf").contains("the adapter's base \"models/x.gguf\" is not there; give the base"));
+}
+
+#[test]
 fn reward_models_are_recognised_by_base_and_by_adapter() {
     let base = load(&args("models/llama_reward", None)).unwrap();
     assert!(base.reward_model().unwrap().ends_with("models/llama_reward: a reward model"));

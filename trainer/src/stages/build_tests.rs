@@ -126,6 +126,22 @@ fn a_random_model_whose_tokenizer_changed_after_the_plan_fails_the_stage() {
     assert!(built(&ws, &plan.stages[0]).is_ok());
 }
 
+#[test]
+fn adapters_name_local_bases_by_paths_that_hold_everywhere() {
+    let lab = Lab::new().with_data();
+    let (mut ws, plan) = planned(&lab, SPEC, "");
+    // The folder of the YAML file, as a shell in this one would write it.
+    ws.base = PathBuf::from("../tests/parity");
+    for uri in ["gguf/llama.gguf", "fixtures/models/llama"] {
+        let digest = preflight::digest_of(&preflight::model(&ws, uri, None).unwrap()).unwrap();
+        let mut stage = plan.stages[0].clone();
+        stage.inputs.insert(Role::Policy, PlannedInput::External { uri: uri.into(), revision: None, digest });
+        let input = model_input::<Flex>(&ws, &stage, Role::Policy, &Default::default()).unwrap().unwrap();
+        let path = PathBuf::from(&input.name);
+        assert!(path.is_absolute() && path.ends_with(uri) && path.exists(), "{}", input.name);
+    }
+}
+
 /// Keeps nothing.
 struct Nowhere;
 

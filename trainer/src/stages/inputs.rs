@@ -18,7 +18,7 @@ use crate::{
     model::{ModelConfig, load},
     ops::{LmBackend, to_host},
     preflight::{self, Workspace},
-    weights::{Dtype, MAX_SHARD_BYTES, save_model},
+    weights::{Dtype, MAX_SHARD_BYTES, hub_uri::percent_decode, save_model},
 };
 
 /// A model directory and what it is.
@@ -77,11 +77,17 @@ fn external(workspace: &Workspace, uri: &str, revision: Option<&str>, planned: &
             "{uri}: is {digest} now, but {planned} was planned; the model has changed since. Run again to plan with it"
         )));
     }
-    let name = match uri.strip_prefix("hf://") {
-        Some(id) => id.split('@').next().unwrap_or(id).to_owned(),
-        // What lies in the work directory is none that others know.
-        None if uri.ends_with(".gguf") || (uri.contains("://") && !uri.starts_with("file://")) => uri.to_owned(),
-        None => resolved.dir.display().to_string(),
+    let absolute = |path: &Path| {
+        let path = std::path::absolute(path).map_err(|error| Failure::io(path, &error))?;
+        Ok(path.display().to_string())
+    };
+    // What lies in the work directory is none that others know; a relative path would be taken as one from the adapter.
+    let name = match uri.split_once("://") {
+        Some(("hf", id)) => id.split('@').next().unwrap_or(id).to_owned(),
+        Some((scheme, _)) if scheme != "file" => uri.to_owned(),
+        Some((_, file)) if uri.ends_with(".gguf") => absolute(Path::new(&percent_decode(file)))?,
+        None if uri.ends_with(".gguf") => absolute(&workspace.base.join(uri))?,
+        _ => absolute(&resolved.dir)?,
     };
     Ok(ModelInput {
         dir: resolved.dir,
