@@ -129,15 +129,14 @@ impl<'a> Survey<'a> {
                     self.origins.external(ws, resolved, source, &place, &mut problems);
                 }
                 Role::Reward => {
-                    if let Some(external) = self.origins.external(ws, resolved, source, &place, &mut problems) {
-                        let tokens = |tokenizer: Tokenizer| match &origin {
-                            Some(policy) => check_same_tokens(&policy.tokenizer, &tokenizer, &external.uri),
-                            None => Ok(()),
-                        };
-                        let checked = check_reward(&external)
-                            .and_then(|()| Tokenizer::load(&external.dir).map_or(Ok(()), tokens));
-                        problems.extend(checked.err().map(|failure| failure.at(&place)));
-                    }
+                    let checked = match self.origins.external(ws, resolved, source, &place, &mut problems) {
+                        Some(external) => check_reward(&external).and_then(|()| {
+                            let tokens = |found: Tokenizer| same_tokens(origin.as_deref(), &found, &external.uri);
+                            Tokenizer::load(&external.dir).map_or(Ok(()), tokens)
+                        }),
+                        None => self.check_chain_tokens(source, origin.as_deref()),
+                    };
+                    problems.extend(checked.err().map(|failure| failure.at(&place)));
                 }
                 Role::Policy | Role::Base | Role::Reference => {
                     let Some(start) = chain_start(resolved, source) else { continue };
@@ -151,10 +150,7 @@ impl<'a> Survey<'a> {
                     }
                     if *role == trained_role(stage.kind) {
                         origin = found;
-                    } else if let (Some(policy), Some(found)) = (&origin, found)
-                        && start == source
-                        && let Err(failure) = check_same_tokens(&policy.tokenizer, &found.tokenizer, "the reference")
-                    {
+                    } else if let Err(failure) = self.check_chain_tokens(source, origin.as_deref()) {
                         problems.push(failure.at(&place));
                     }
                 }
@@ -169,6 +165,25 @@ impl<'a> Survey<'a> {
         problems.extend(missing);
         self.problems.extend(problems);
         Looked { origin, data, data_found }
+    }
+
+    /// A stage's result has the tokens of the model that its chain starts from; they must be the policy's.
+    fn check_chain_tokens(&mut self, source: &Source, policy: Option<&Origin>) -> Result<()> {
+        let (ws, resolved) = (self.ws, self.resolved);
+        let Some(start) = chain_start(resolved, source) else { return Ok(()) };
+        // What can't be had is a problem already.
+        let mut known = Vec::new();
+        let (Some(external), Some(found)) = (
+            self.origins.external(ws, resolved, start, "", &mut known),
+            self.origins.origin(ws, resolved, start, "", &mut known),
+        ) else {
+            return Ok(());
+        };
+        let name = match source {
+            Source::Stage(stage) => format!("{}, which \"{stage}\" starts from", external.uri),
+            Source::Model | Source::Uri { .. } => external.uri.clone(),
+        };
+        same_tokens(policy, &found.tokenizer, &name)
     }
 
     fn check_adapter(&mut self, stage: &ResolvedStage, place: &str) -> Result<()> {
@@ -291,6 +306,11 @@ impl<'a> Survey<'a> {
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}.{warning}")));
         Ok(Some(forecast))
     }
+}
+
+/// Nothing can be said if the policy is not known.
+fn same_tokens(policy: Option<&Origin>, found: &Tokenizer, name: &str) -> Result<()> {
+    policy.map_or(Ok(()), |policy| check_same_tokens(&policy.tokenizer, found, name))
 }
 
 /// The stage and all that it builds on; empty if there is no such stage.
