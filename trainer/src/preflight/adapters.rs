@@ -7,7 +7,7 @@ use medtrain_crds::stage::LoraArgs;
 
 use super::Workspace;
 use super::origins::External;
-use crate::adapter::Projection;
+use crate::adapter::{BaseRecord, Projection};
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
 use crate::weights::digests::Digests;
@@ -45,6 +45,11 @@ pub(super) fn check(
     }
     let (config, tensors) = peft::load_adapter(&adapter.dir).map_err(at)?;
     check_shapes(&config, &tensors, model_config, adapter).map_err(at)?;
+    check_hyperparameters(&config, lora, place)?;
+    // A record tells the base by its weights, which the stage compares; the name, which may have moved, then says nothing.
+    if BaseRecord::read(&adapter.dir).map_err(at)?.is_some() {
+        return Ok(None);
+    }
     let named = base_name(ws, adapter, &config, model).map_err(at)?;
     if let BaseName::Other(name) = named {
         return Err(at(Failure::input(format!(
@@ -52,7 +57,6 @@ pub(super) fn check(
             adapter.uri, model.uri
         ))));
     }
-    check_hyperparameters(&config, lora, place)?;
     Ok((named == BaseName::Unknown).then(|| {
         format!(
             "{place}.inputs.adapter: that {} was trained over {} can be told by shapes only",

@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::fixture::{Lab, SPEC, STAGES, config, write_model};
 use super::*;
+use crate::adapter::BaseRecord;
 use crate::artifact::read_pointer;
 use crate::data::fixture::Fixture;
-use crate::weights::peft::{AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter};
 use crate::weights::hub_stub::{COMMIT, Stub};
+use crate::weights::peft::{AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter};
 
 fn four_stages() -> Lab {
     let lab = Lab::new().with_data();
@@ -293,7 +294,6 @@ fn a_tokenizer_in_a_store_needs_no_model_beside_it_and_is_the_same_as_in_a_folde
 }
 
 #[test]
-#[test]
 fn the_tokenizer_of_a_gguf_file_on_the_hub_is_pinned_to_the_hubs_commit() {
     let gguf = include_bytes!("../../../tests/parity/gguf/llama.gguf");
     let (lab, stub) = (one_stage(""), Stub::new(&[("org/gguf", &[("q4/model.gguf", gguf)])]));
@@ -305,6 +305,7 @@ fn the_tokenizer_of_a_gguf_file_on_the_hub_is_pinned_to_the_hubs_commit() {
     assert_eq!(again.digest, found.digest);
 }
 
+#[test]
 fn weights_that_are_cut_short_or_of_another_shape_are_told_before_anything_is_loaded() {
     let lab = one_stage("");
     let mut wide = config();
@@ -334,20 +335,6 @@ fn rows_beyond_the_models_positions_are_an_error_that_names_the_field() {
     );
 }
 
-#[test]
-fn an_output_that_cannot_be_written_is_told_before_any_work() {
-    let lab = one_stage("");
-    lab.file("taken", "").training(
-        &SPEC.replace("uri: out", "uri: taken/out"),
-        "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}",
-    );
-    assert_eq!(lab.problem(), (64, "output.uri: ~/taken: is a file; choose a folder for the output".to_owned()));
-    // Nobody, root included, makes files in /proc.
-    lab.training(
-        &SPEC.replace("uri: out", "uri: /proc/self/out"),
-        "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}",
-    );
-    assert!(lab.problem().1.starts_with("output.uri: /proc/self: "));
 #[test]
 fn rows_beyond_a_sample_are_taken_to_be_as_long_as_they_may_be() {
     let stage = |max: u32| {
@@ -379,6 +366,20 @@ fn a_second_look_at_each_file_reads_its_share_of_the_sample() {
     assert!(lab.problem().1.starts_with("stages[0].dataset: a.jsonl: line 1: "), "{:?}", lab.problem());
 }
 
+#[test]
+fn an_output_that_cannot_be_written_is_told_before_any_work() {
+    let lab = one_stage("");
+    lab.file("taken", "").training(
+        &SPEC.replace("uri: out", "uri: taken/out"),
+        "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}",
+    );
+    assert_eq!(lab.problem(), (64, "output.uri: ~/taken: is a file; choose a folder for the output".to_owned()));
+    // Nobody, root included, makes files in /proc.
+    lab.training(
+        &SPEC.replace("uri: out", "uri: /proc/self/out"),
+        "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}",
+    );
+    assert!(lab.problem().1.starts_with("output.uri: /proc/self: "));
 }
 
 #[test]
@@ -445,6 +446,23 @@ fn an_adapter_for_another_base_is_refused() {
 }
 
 #[test]
+fn an_adapter_that_records_its_base_is_judged_by_the_stage_not_by_a_name() {
+    let lab = one_stage(CONTINUED);
+    write_model(&lab.path("other"), &{
+        let mut other = config();
+        other["rope_theta"] = json!(5000.0);
+        other
+    });
+    write_adapter(&lab, 32, "../other");
+    let record = BaseRecord { base_model_name_or_path: "../other".into(), weights_sha256: "ab".into() };
+    record.write(&lab.path("adapter")).unwrap();
+    assert!(lab.preflight().unwrap().warnings.iter().all(|warning| !warning.contains("adapter")));
+    // Shapes still count.
+    write_adapter(&lab, 48, "../other");
+    assert!(lab.problem().1.contains("lora_A.weight\" has shape [4, 48]"), "{:?}", lab.problem());
+}
+
+#[test]
 fn an_adapter_keeps_its_rank_scale_and_targets() {
     let lab = one_stage(", inputs: {adapter: {uri: adapter}}");
     write_adapter(&lab, 32, "../model");
@@ -502,6 +520,12 @@ fn write_model_with_other_tokens(lab: &Lab) {
     vocabulary.insert("a".into(), last);
     vocabulary.insert("b".into(), first);
     lab.file("other/tokenizer.json", &tokenizer.to_string());
+}
+
+#[test]
+fn a_reference_with_other_tokens_is_refused() {
+    let lab = Lab::new().with_data();
+    write_model_with_other_tokens(&lab);
     write_reward_model(&lab.path("reward"));
     ppo_with(&lab, "reference: {uri: other}, reward: {uri: reward}");
     let problems = lab.problems();
@@ -510,30 +534,6 @@ fn write_model_with_other_tokens(lab: &Lab) {
     assert!(problems.iter().any(|(code, text)| *code == 64 && text.starts_with(expected)), "{problems:#?}");
 }
 
-#[test]
-fn a_random_model_beyond_all_memory_is_told_not_tried() {
-    let lab = Lab::new().with_data();
-    let mut huge = config();
-    huge["hidden_size"] = (1 << 20).into();
-    huge["vocab_size"] = (1 << 30).into();
-    huge["head_dim"] = 64.into();
-    let spec = format!("  model: {{tokenizer: model, random: {huge}}}\n  output: {{uri: out}}");
-    lab.training(&spec, "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}");
-    let (code, message) = lab.problem();
-}
-
-#[test]
-fn a_reference_with_other_tokens_is_refused() {
-    let lab = Lab::new().with_data();
-    write_model_with_other_tokens(&lab);
-    assert_eq!(code, 64);
-    assert!(message.starts_with("model.random: its weights take ") && message.contains("make it smaller"), "{message}");
-}
-
-#[test]
-fn a_causal_model_gives_no_reward() {
-    let lab = Lab::new().with_data();
-    let stage = "    - {name: ppo, kind: PPO, dataset: {train: [ppo.jsonl]}, inputs: {reward: {uri: model}}, \
 #[test]
 fn stages_that_start_from_a_model_with_other_tokens_can_neither_reward_nor_hold_the_policy() {
     let lab = Lab::new().with_data();
@@ -560,6 +560,24 @@ fn stages_that_start_from_a_model_with_other_tokens_can_neither_reward_nor_hold_
     assert_eq!(lab.problems(), []);
 }
 
+#[test]
+fn a_random_model_beyond_all_memory_is_told_not_tried() {
+    let lab = Lab::new().with_data();
+    let mut huge = config();
+    huge["hidden_size"] = (1 << 20).into();
+    huge["vocab_size"] = (1 << 30).into();
+    huge["head_dim"] = 64.into();
+    let spec = format!("  model: {{tokenizer: model, random: {huge}}}\n  output: {{uri: out}}");
+    lab.training(&spec, "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}");
+    let (code, message) = lab.problem();
+    assert_eq!(code, 64);
+    assert!(message.starts_with("model.random: its weights take ") && message.contains("make it smaller"), "{message}");
+}
+
+#[test]
+fn a_causal_model_gives_no_reward() {
+    let lab = Lab::new().with_data();
+    let stage = "    - {name: ppo, kind: PPO, dataset: {train: [ppo.jsonl]}, inputs: {reward: {uri: model}}, \
                  ppo: {batchSize: 4, miniBatchSize: 4, maxNewTokens: 8}}";
     lab.training(SPEC, stage);
     let expected = "stages[0].inputs.reward: model: is no reward model (nothing in it gives a score); use the result of \
