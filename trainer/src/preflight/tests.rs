@@ -446,20 +446,31 @@ fn an_adapter_for_another_base_is_refused() {
 }
 
 #[test]
-fn an_adapter_that_records_its_base_is_judged_by_the_stage_not_by_a_name() {
+fn an_adapter_that_records_its_base_is_judged_by_the_stage_not_by_a_name_of_the_hub() {
     let lab = one_stage(CONTINUED);
-    write_model(&lab.path("other"), &{
-        let mut other = config();
-        other["rope_theta"] = json!(5000.0);
-        other
-    });
-    write_adapter(&lab, 32, "../other");
-    let record = BaseRecord { base_model_name_or_path: "../other".into(), weights_sha256: "ab".into() };
+    let files: Vec<_> = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+        .map(|name| (name, fs::read(lab.path("model").join(name)).unwrap()))
+        .into();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    let stub = Stub::new(&[("mirror/model", &files)]);
+    lab.training(
+        &SPEC.replace("uri: model", "uri: \"hf://mirror/model\""),
+        &format!("    - {{name: sft, kind: SFT, dataset: {{train: [sft.jsonl]}}{CONTINUED}}}"),
+    );
+    let look = || {
+        let (resolved, mut ws) = lab.open().unwrap();
+        ws.hub = stub.hub(&lab.path("hub"));
+        preflight(&resolved, &ws)
+    };
+    write_adapter(&lab, 32, "org/model");
+    let refused = look().unwrap_err();
+    assert!(refused[0].message.contains("was trained over org/model, not over hf://mirror/model"), "{refused:?}");
+    let record = BaseRecord { base_model_name_or_path: "org/model".into(), weights_sha256: "ab".into() };
     record.write(&lab.path("adapter")).unwrap();
-    assert!(lab.preflight().unwrap().warnings.iter().all(|warning| !warning.contains("adapter")));
+    assert!(look().unwrap().warnings.iter().all(|warning| !warning.contains("adapter")));
     // Shapes still count.
-    write_adapter(&lab, 48, "../other");
-    assert!(lab.problem().1.contains("lora_A.weight\" has shape [4, 48]"), "{:?}", lab.problem());
+    write_adapter(&lab, 48, "org/model");
+    assert!(look().unwrap_err()[0].message.contains("lora_A.weight\" has shape [4, 48]"));
 }
 
 #[test]
