@@ -117,11 +117,14 @@ fn a_damaged_download_is_tried_again_within_the_patience() {
 
 #[test]
 fn a_hub_that_has_answered_is_waited_for_when_it_can_no_longer_be_reached() {
-    let (stub, cache) = (stub(), tempfile::tempdir().unwrap());
-    stub.fail_next(Fault::Nowhere);
+    let (stub, cache) = (Stub::new(&[("org/open", &FILES[1..2])]), tempfile::tempdir().unwrap());
+    // As often as hf-hub itself tries.
+    (0..3).for_each(|_| stub.fail_next(Fault::Nowhere));
     let in_a_hurry_to_reach = Hub { patience: Duration::from_secs(60), ..stub.hub(cache.path()) };
     let found = get(&in_a_hurry_to_reach, "hf://org/open").unwrap();
     assert_eq!(fs::read(found.dir.join("model.safetensors")).unwrap(), b"weights");
+    let attempts = stub.requests().iter().filter(|request| request.contains("/revision/")).count();
+    assert!(attempts > 1, "it was never unreachable");
 }
 
 #[test]
