@@ -13,10 +13,11 @@ training=$!
 # Signals and the exit code are medtrain's own. Ctrl-C reaches it through the terminal; `wait` ends at every signal.
 trap : INT
 trap 'kill -TERM "$training" 2>/dev/null || true' TERM
-while :; do
-    status=0
-    wait "$training" || status=$?
-    kill -0 "$training" 2>/dev/null || break
+while kill -0 "$training" 2>/dev/null; do
+    wait "$training" || true
 done
+# A signal may have ended the last `wait` when medtrain was gone already; bash still knows how it ended.
+status=0
+wait "$training" || status=$?
 ((status == 0)) || exit "$status"
 python3 "$tools/demo_kl.py" crds/examples/demo.yaml "$root/outputs/demo"

@@ -155,16 +155,7 @@ fn training(model: Decoder<Flex>, ids: Vec<Vec<u32>>, lora: LoraArgs, train: Map
 
 /// Continues every prompt by `max_new_tokens`.
 fn generation(model: Decoder<Flex>, ids: Vec<Vec<u32>>, max_new_tokens: u32) -> Result<Step> {
-    let args = SamplingArgs {
-        temperature: 1.0,
-        top_k: 0,
-        top_p: 1.0,
-        repetition_penalty: 1.0,
-        min_new_tokens: 0,
-        max_new_tokens,
-        do_sample: false,
-        seed: SEED,
-    };
+    let args = SamplingArgs::greedy(max_new_tokens);
     let stop = StopRules::new(Vec::new(), Vec::new(), max_new_tokens)?;
     let requests: Vec<Request> = (0..).zip(ids).map(|(stream, ids)| Request { ids, stream }).collect();
     Ok(Box::new(move || {

@@ -127,7 +127,7 @@ reasons! {
     DataInvalid,
     /// A bug or an impossible state.
     InternalError,
-    /// The loss or a gradient was not finite; the message names the batch.
+    /// A loss, gradient or held-out figure was not finite; the message names the batch or the figure.
     NonFinite,
     /// The accelerator failed or is absent.
     DeviceFailed,

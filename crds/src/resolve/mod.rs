@@ -18,7 +18,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use names::{MAX_ATTEMPT_DIGITS, MAX_JOB_NAME, MAX_STAGE_NAME, MAX_TRAINING_NAME, RESERVED_STAGE_NAMES};
-pub use planning::{DataIdentity, FileIdentity, Identities, Plan, PlannedDataset, PlannedInput, PlannedStage, plan};
+pub use planning::{
+    DataIdentity, FileIdentity, Identities, Plan, PlannedDataset, PlannedInput, PlannedStage, plan, random_digest,
+};
 pub use source::{ModelSource, Source, locator};
 pub use stages::{DatasetArgs, ResolvedStage};
 

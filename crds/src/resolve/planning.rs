@@ -261,7 +261,8 @@ fn input(
     Some(PlannedInput::External { uri: uri.clone(), revision: revision.clone(), digest: digest.clone() })
 }
 
-fn random_digest(config: &Map<String, Value>, tokenizer: &Digest, seed: u64) -> Digest {
+/// The identity of a random model: `tokenizer` is that of its tokenizer.
+pub fn random_digest(config: &Map<String, Value>, tokenizer: &Digest, seed: u64) -> Digest {
     let identity = serde_json::json!({"config": config, "tokenizer": tokenizer, "seed": seed});
     Digest::of(canonical::to_string(&identity).expect("JSON values are JSON").as_bytes())
 }

@@ -39,7 +39,7 @@ pub struct DatasetArgs {
     /// One for each entry of `train`.
     pub weights: Vec<f64>,
     pub format: Option<DataFormat>,
-    /// Of more than this, rows are sampled before the stage itself reads all.
+    /// Of more bytes of files as they are stored, rows are sampled before the stage itself reads all.
     pub max_scan_bytes: u64,
 }
 

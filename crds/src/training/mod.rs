@@ -270,7 +270,8 @@ pub struct DatasetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "k8s", schemars(with = "Value"))]
     pub format: Option<DataFormat>,
-    /// Of more bytes than this the preflight samples rows and estimates; the stage checks all of them. 1 GiB if left out.
+    /// Of more bytes of files as they are stored (packed, if they are) the preflight samples rows and estimates; the stage
+    /// checks all of them. 1 GiB if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_scan_bytes: Option<u64>,
 }

@@ -13,11 +13,8 @@ use crate::{
     failure::{Failure, Result},
     model::Decoder,
     ops::{LmBackend, to_host},
-    weights::save::write_bytes,
+    weights::{peft::BASE_RECORD as FILE, save::write_bytes},
 };
-
-/// PEFT and transformers pass over it.
-pub const FILE: &str = "base_model.json";
 
 /// Values hashed at once by one thread. Part of the digest's definition.
 const CHUNK: usize = 1 << 18;
@@ -105,8 +102,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::fixture::speaking_model,
-        model::load,
+        model::{fixture::speaking_model, load},
         weights::{Dtype, ModelFiles, save_model},
     };
 

@@ -4,9 +4,10 @@ use burn_flex::Flex;
 
 use super::*;
 use crate::{
-    cli::fixture::{model_args, speaking_model},
+    cli::fixture::model_args,
     data::ChatTemplate,
     generate::{SamplingArgs, StopRules},
+    model::fixture::speaking_model,
 };
 
 /// What a chat of these lines prints: answers and notes.

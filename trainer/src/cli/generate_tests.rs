@@ -6,7 +6,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::*;
-use crate::cli::fixture::speaking_model;
+use crate::model::fixture::speaking_model;
 
 #[derive(Debug, Parser)]
 struct Command {

@@ -94,7 +94,8 @@ impl ModelArgs {
         }
     }
 
-    /// The base that an adapter names: a path relative to the adapter, or a model of the hub.
+    /// The base that an adapter names: a path relative to the adapter, or a model of the hub. A `.gguf` file is none of the
+    /// hub's by its name alone.
     fn base_of(&self, adapter: &Path) -> Result<PathBuf> {
         let (config, _) = peft::load_adapter(adapter)?;
         let Some(name) = config.base_model_name_or_path else {
@@ -112,7 +113,7 @@ impl ModelArgs {
         }
         let hub = format!("hf://{name}");
         match HubUri::parse(&hub) {
-            Ok(uri) if uri.path.is_none() => self.directory(&hub),
+            Ok(uri) if uri.path.is_none() && !name.ends_with(".gguf") => self.directory(&hub),
             _ => Err(Failure::input(format!(
                 "{}: the adapter's base \"{name}\" is not there; give the base as --model and this as --adapter",
                 adapter.display()

@@ -6,7 +6,7 @@ use burn_flex::Flex;
 use medtrain_crds::contract::ExitCode;
 
 use super::*;
-use crate::cli::fixture::{model_args, speaking_model};
+use crate::{cli::fixture::model_args, model::fixture::speaking_model};
 
 fn fixture(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures").join(path).display().to_string()
@@ -101,6 +101,19 @@ fn an_adapter_whose_base_is_gone_asks_for_it() {
     let expected =
         "the adapter's base \"../../../models/llama\" is not there; give the base as --model and this as --adapter";
     assert_eq!(message, format!("{}: {expected}", dir.path().display()));
+}
+
+#[test]
+fn a_base_that_was_a_gguf_file_is_never_taken_for_a_model_of_the_hub() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = fixture("lora/all_linear/adapter");
+    fs::copy(Path::new(&from).join(peft::WEIGHTS), dir.path().join(peft::WEIGHTS)).unwrap();
+    let config = fs::read_to_string(Path::new(&from).join(peft::CONFIG)).unwrap();
+    let named = |name: &str| {
+        fs::write(dir.path().join(peft::CONFIG), config.replace("../../../models/llama", name)).unwrap();
+        refusal(&model_args(dir.path()))
+    };
+    assert!(named("models/x.gguf").contains("the adapter's base \"models/x.gguf\" is not there; give the base"));
 }
 
 #[test]

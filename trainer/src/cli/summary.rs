@@ -175,16 +175,7 @@ fn answers(model: &Path, prompts: &[String]) -> Result<Vec<String>> {
         .collect::<Result<Vec<_>>>()?;
     let longest = requests.iter().map(|request| request.ids.len()).max().unwrap_or(0);
     let decoder = load::load::<Flex>(model, longest + NEW_TOKENS as usize + 1, &Default::default())?;
-    let args = SamplingArgs {
-        temperature: 1.0,
-        top_k: 0,
-        top_p: 1.0,
-        repetition_penalty: 1.1,
-        min_new_tokens: 0,
-        max_new_tokens: NEW_TOKENS,
-        do_sample: false,
-        seed: 0,
-    };
+    let args = SamplingArgs { repetition_penalty: 1.1, ..SamplingArgs::greedy(NEW_TOKENS) };
     let stop = StopRules::new(template.stop_ids().to_vec(), Vec::new(), NEW_TOKENS)?;
     let generation = Generation {
         model: &decoder,

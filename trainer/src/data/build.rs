@@ -1,7 +1,7 @@
 //! The build of a token cache: files to rows to examples, once.
 //!
 //! Holds: rows are encoded in parallel but written, and failed on, in file order; a failure leaves no cache; only one
-//! chunk of rows is in memory; a sample reads the beginning of every file.
+//! chunk of rows is in memory; a sample reads the beginning of every file, its first row at least.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -97,11 +97,15 @@ impl<'a> Build<'a> {
         let (mut rows, mut shape) = (0, (layout == Layout::Text).then_some(Shape::Text));
         loop {
             let (mut chunk, mut failed) = (Vec::with_capacity(CHUNK), None);
-            for row in reader.by_ref().take(CHUNK) {
-                match row {
-                    Ok(row) => chunk.push(row),
+            while chunk.len() < CHUNK {
+                match reader.next() {
+                    Some(Ok(row)) => chunk.push(row),
                     // Told after the failures of the rows before it.
-                    Err(failure) => failed = Some(failure),
+                    Some(Err(failure)) => failed = Some(failure),
+                    None => break,
+                }
+                if enough.is_some_and(|enough| reader.position() >= enough) {
+                    break;
                 }
             }
             if let (None, Some(first)) = (shape, chunk.first()) {

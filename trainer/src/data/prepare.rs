@@ -127,11 +127,12 @@ pub fn prepare(request: &DataRequest) -> Result<Prepared> {
         TokenizedDataset { cache: Arc::clone(&cache), rows, uris: Arc::clone(&uris) }
     };
     let (train, eval) = (side(false), side(true));
+    let sample = footer.read.filter(|read| *read < total).map(|read| Sample { read, total });
     if train.is_empty() {
-        return Err(nothing_left("train", &footer.train, request.eval_fraction));
+        return Err(nothing_left("train", &footer.train, request.eval_fraction, sample));
     }
     if eval.is_empty() && !request.eval.is_empty() {
-        return Err(nothing_left("eval", &footer.eval, 0.0));
+        return Err(nothing_left("eval", &footer.eval, 0.0, sample));
     }
     let reports = files.iter().zip(&sha256).zip(&footer.files).map(|((file, sha256), (rows, shape))| FileReport {
         uri: file.uri.clone(),
@@ -150,7 +151,6 @@ pub fn prepare(request: &DataRequest) -> Result<Prepared> {
     let train_report = report(train_files, &footer.train, &train);
     let eval_report = report(eval_files, &footer.eval, &eval);
     sha256.rotate_left(request.eval.len());
-    let sample = footer.read.filter(|read| *read < total).map(|read| Sample { read, total });
     Ok(Prepared { train_report, eval_report, train, eval, sha256, sample })
 }
 
@@ -166,14 +166,20 @@ fn check_template(request: &DataRequest) -> Result<()> {
     }
 }
 
-fn nothing_left(side: &str, counts: &Counts, eval_fraction: f64) -> Failure {
+fn nothing_left(side: &str, counts: &Counts, eval_fraction: f64, sample: Option<Sample>) -> Failure {
     let rows = counts.rows;
     let why = match counts.drops() {
         drops if !drops.is_empty() => drops,
         _ if eval_fraction > 0.0 => format!("evalFraction {eval_fraction} and the weights leave none"),
         _ => "the weights leave none".to_owned(),
     };
-    Failure::data(format!("dataset.{side}: none of the {rows} rows can be used ({why})"))
+    match sample {
+        None => Failure::data(format!("dataset.{side}: none of the {rows} rows can be used ({why})")),
+        Some(Sample { read, total }) => Failure::data(format!(
+            "dataset.{side}: none of the {rows} rows of the sample can be used ({why}); {read} of {total} bytes were \
+             read: raise dataset.maxScanBytes to look further"
+        )),
+    }
 }
 
 fn summary(counts: &Counts, data: &TokenizedDataset) -> DataReport {

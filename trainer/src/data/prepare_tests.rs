@@ -369,7 +369,7 @@ fn a_sample_reads_the_beginning_of_every_file_and_training_reads_all() {
     let sample = part.sample.unwrap();
     assert_eq!(sample.total, total);
     for file in &part.train_report.files {
-        assert!((2_000..3_200).contains(&file.rows), "{}: {} rows", file.uri, file.rows);
+        assert!((1_900..2_100).contains(&file.rows), "{}: {} rows", file.uri, file.rows);
     }
     let scaled = sample.scaled(part.train_report.rows) as f64;
     assert!((scaled / 16_000.0 - 1.0).abs() < 0.15, "{scaled} rows");
@@ -379,4 +379,26 @@ fn a_sample_reads_the_beginning_of_every_file_and_training_reads_all() {
     case.scan = Some(total);
     assert_eq!(case.prepare().unwrap().train_report, whole.train_report);
     assert_eq!(case.cached().len(), 2);
+}
+
+#[test]
+fn of_few_long_rows_no_more_are_read_than_the_bound_allows_and_one_at_least() {
+    let mut case = Case::new(StageKind::SFT, "a.jsonl", &long_rows(300));
+    let row = fs::metadata(&case.train[0].path).unwrap().len() / 300;
+    case.scan = Some(10 * row);
+    assert_eq!(case.prepare().unwrap().train_report.rows, 10);
+    case.scan = Some(1);
+    assert_eq!(case.prepare().unwrap().train_report.rows, 1);
+}
+
+#[test]
+fn a_sample_without_a_usable_row_says_that_it_is_one() {
+    let mut case = Case::new(StageKind::PPO, "a.jsonl", "{\"prompt\": \"the fever the fever\"}\n{\"prompt\": \"a\"}\n");
+    (case.args.max_length, case.args.overlong, case.scan) = (16, OverlongPolicy::Drop, Some(1));
+    let message = case.failure().message;
+    assert_eq!(
+        message,
+        "dataset.train: none of the 1 rows of the sample can be used (1: longer than train.maxLength; raise it \
+         to keep them); 34 of 50 bytes were read: raise dataset.maxScanBytes to look further"
+    );
 }

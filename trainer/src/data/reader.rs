@@ -63,7 +63,7 @@ struct Gzip {
     unpacked: Arc<AtomicU64>,
 }
 
-/// Counts what is read.
+/// Counts what is taken from it, not what it reads ahead.
 struct Counted<R> {
     inner: R,
     count: Arc<AtomicU64>,
@@ -74,6 +74,17 @@ impl<R: Read> Read for Counted<R> {
         let read = self.inner.read(buffer)?;
         self.count.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, taken: usize) {
+        self.count.fetch_add(taken as u64, Ordering::Relaxed);
+        self.inner.consume(taken);
     }
 }
 
@@ -103,7 +114,7 @@ impl RowReader {
         let gzip = gzip.then(Gzip::default);
         let mut source: Box<dyn BufRead + Send> = match &gzip {
             Some(Gzip { packed, unpacked }) => {
-                let packed = BufReader::new(Counted { inner: file, count: Arc::clone(packed) });
+                let packed = Counted { inner: BufReader::new(file), count: Arc::clone(packed) };
                 let unpacked = Counted { inner: MultiGzDecoder::new(packed), count: Arc::clone(unpacked) };
                 Box::new(BufReader::with_capacity(BUFFER, unpacked))
             }
@@ -121,7 +132,7 @@ impl RowReader {
         Ok(Self { source, consumed: 0, gzip, layout, name, line: 1, column: 1, array, done: false })
     }
 
-    /// Bytes of the file behind the rows so far; within a gzip stream to a few KiB.
+    /// Bytes of the file behind the rows so far; of a gzip stream about, as if all that is unpacked ahead were packed alike.
     pub fn position(&self) -> u64 {
         let Some(Gzip { packed, unpacked }) = &self.gzip else { return self.consumed };
         let share = self.consumed as f64 / unpacked.load(Ordering::Relaxed).max(1) as f64;

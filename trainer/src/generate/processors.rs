@@ -46,6 +46,20 @@ impl SamplingArgs {
         }
     }
 
+    /// The most likely token each time; nothing is drawn.
+    pub fn greedy(max_new_tokens: u32) -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            repetition_penalty: 1.0,
+            min_new_tokens: 0,
+            max_new_tokens,
+            do_sample: false,
+            seed: 0,
+        }
+    }
+
     /// # Errors
     /// Config (64), naming the first argument out of its range.
     pub fn validate(&self) -> Result<()> {

@@ -22,4 +22,6 @@ pub use decoder::{Decoder, Pass, Shell};
 pub use parameters::{Gradients, Parameter, Parameters};
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use medtrain_crds::stage::LoraArgs;
 
 use super::Workspace;
 use super::origins::External;
-use crate::adapter::Projection;
+use crate::adapter::{BaseRecord, Projection};
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
 use crate::weights::digests::Digests;
@@ -45,15 +45,16 @@ pub(super) fn check(
     }
     let (config, tensors) = peft::load_adapter(&adapter.dir).map_err(at)?;
     check_shapes(&config, &tensors, model_config, adapter).map_err(at)?;
-    let named = base_name(ws, adapter, &config, model).map_err(at)?;
+    check_hyperparameters(&config, lora, place)?;
+    let is_recorded = BaseRecord::read(&adapter.dir).map_err(at)?.is_some();
+    let named = base_name(ws, adapter, &config, model, is_recorded).map_err(at)?;
     if let BaseName::Other(name) = named {
         return Err(at(Failure::input(format!(
             "{}: was trained over {name}, not over {}; name that model as the policy, or drop the adapter",
             adapter.uri, model.uri
         ))));
     }
-    check_hyperparameters(&config, lora, place)?;
-    Ok((named == BaseName::Unknown).then(|| {
+    Ok((named == BaseName::Unknown && !is_recorded).then(|| {
         format!(
             "{place}.inputs.adapter: that {} was trained over {} can be told by shapes only",
             adapter.uri, model.uri
@@ -61,7 +62,15 @@ pub(super) fn check(
     }))
 }
 
-fn base_name(ws: &Workspace, adapter: &External, config: &AdapterConfig, model: &External) -> Result<BaseName> {
+/// Of an adapter whose base `is_recorded` by its weights, which the stage compares, only a directory that lies where the
+/// name says counts: the base may have been renamed or copied.
+fn base_name(
+    ws: &Workspace,
+    adapter: &External,
+    config: &AdapterConfig,
+    model: &External,
+    is_recorded: bool,
+) -> Result<BaseName> {
     let Some(name) = config.base_model_name_or_path.as_deref().filter(|name| !name.is_empty()) else {
         return Ok(BaseName::Unknown);
     };
@@ -80,7 +89,7 @@ fn base_name(ws: &Workspace, adapter: &External, config: &AdapterConfig, model: 
     let hub_id = Path::new(name).is_relative() && name.split('/').count() == 2 && !name.starts_with('.');
     match model.uri.strip_prefix("hf://").map(|rest| rest.split('@').next().unwrap_or(rest)) {
         Some(id) if id == name => Ok(BaseName::Same),
-        Some(_) if hub_id => Ok(BaseName::Other(name.to_owned())),
+        Some(_) if hub_id && !is_recorded => Ok(BaseName::Other(name.to_owned())),
         _ => Ok(BaseName::Unknown),
     }
 }

@@ -56,19 +56,28 @@ pub fn digest_of(model: &ResolvedModel) -> Result<Digest> {
     digest.map_err(|error| Failure::internal(error.to_string()))
 }
 
-/// A directory with a tokenizer, with or without a model beside it, and its identity, which does not depend on the place;
-/// of a model on the hub or in a store only the tokenizer is downloaded.
+/// A directory with a tokenizer, with or without a model beside it.
+#[derive(Debug)]
+pub struct TokenizerDir {
+    pub dir: PathBuf,
+    /// Its identity, which does not depend on the place.
+    pub digest: Digest,
+    /// Of a repository on the hub.
+    pub commit: Option<String>,
+}
+
+/// The tokenizer at `uri`; of a model on the hub or in a store only the tokenizer is downloaded.
 ///
 /// # Errors
 /// 65 when there is none; as [`model`].
-pub fn tokenizer_dir(ws: &Workspace, uri: &str, revision: Option<&str>) -> Result<(PathBuf, Digest)> {
+pub fn tokenizer_dir(ws: &Workspace, uri: &str, revision: Option<&str>) -> Result<TokenizerDir> {
     let dir = match uri.split_once("://") {
         _ if uri.ends_with(".gguf") => None,
         Some(("hf", _)) => {
             let uri = HubUri::parse(uri)?.at_revision(revision)?;
             let found = ws.hub.files(&uri, &|name| TOKENIZER_FILES.contains(&name))?;
             let digest = Digest::commit(&found.commit).map_err(|error| Failure::internal(error.to_string()))?;
-            return Ok((found.dir, digest));
+            return Ok(TokenizerDir { dir: found.dir, digest, commit: Some(found.commit) });
         }
         Some(("file", path)) => Some(PathBuf::from(percent_decode(path))),
         Some(_) => {
@@ -81,7 +90,7 @@ pub fn tokenizer_dir(ws: &Workspace, uri: &str, revision: Option<&str>) -> Resul
     let Some(dir) = dir else {
         // The tokenizer of a GGUF file comes with its model.
         let model = model(ws, uri, revision)?;
-        return Ok((model.dir.clone(), digest_of(&model)?));
+        return Ok(TokenizerDir { digest: digest_of(&model)?, dir: model.dir, commit: model.commit });
     };
     if !dir.join("tokenizer.json").is_file() && !dir.join("tokenizer.model").is_file() {
         return Err(Failure::input(format!("{uri}: holds no tokenizer.json; name a folder that does")));
@@ -94,7 +103,7 @@ pub fn tokenizer_dir(ws: &Workspace, uri: &str, revision: Option<&str>) -> Resul
             listing += &format!("{}  {name}\n", digests.sha256(&path)?);
         }
     }
-    Ok((dir, Digest::of(listing.as_bytes())))
+    Ok(TokenizerDir { dir, digest: Digest::of(listing.as_bytes()), commit: None })
 }
 
 /// The role of the model that a stage of this kind is trained over.
@@ -113,7 +122,7 @@ pub fn stage_tokenizer(ws: &Workspace, plan: &Plan, stage: &PlannedStage) -> Res
         let dir = match stage.inputs.get(&role) {
             Some(PlannedInput::External { uri, revision, .. }) => model(ws, uri, revision.as_deref())?.dir,
             Some(PlannedInput::Random { tokenizer, tokenizer_revision, .. }) => {
-                tokenizer_dir(ws, tokenizer, tokenizer_revision.as_deref())?.0
+                tokenizer_dir(ws, tokenizer, tokenizer_revision.as_deref())?.dir
             }
             Some(PlannedInput::Stage { stage: name, .. }) => {
                 stage = plan.stage(name).ok_or_else(|| {
@@ -219,7 +228,10 @@ impl Request<'_> {
         if files.len() < 2 {
             return problems;
         }
+        let total = files.iter().map(|file| file.size).sum::<u64>().max(1);
         for file in files {
+            // As much of it as all files together let be read, so that the second look takes no longer than the first.
+            let scan = self.scan.map(|scan| (u128::from(scan) * u128::from(file.size) / u128::from(total)) as u64);
             let alone = FileIdentity { entry: 0, ..file.clone() };
             let dataset = PlannedDataset {
                 train: vec![alone],
@@ -229,7 +241,7 @@ impl Request<'_> {
                 format: self.dataset.format,
             };
             // Of a file alone that leaves no rows nothing is wrong: only rows and the file itself count here.
-            let alone = Request { dataset: &dataset, ..*self }.prepare(ws, tokenizer, template);
+            let alone = Request { dataset: &dataset, scan, ..*self }.prepare(ws, tokenizer, template);
             if let Err(failure) = alone
                 && failure.message.starts_with(&file.uri)
                 && problems.iter().all(|known| known.message != failure.message)

@@ -21,9 +21,11 @@ mod workspace;
 
 pub use data_files::{data_files, identify};
 pub use forecast::{Forecast, Preflight};
-pub use inputs::{digest_of, model, sampled_data, stage_data, stage_template, stage_tokenizer, tokenizer_dir};
+pub use inputs::{
+    TokenizerDir, digest_of, model, sampled_data, stage_data, stage_template, stage_tokenizer, tokenizer_dir,
+};
 pub use memory::{MemoryEstimate, check_fits};
-pub use survey::{preflight, preflight_stage};
+pub use survey::{check_context, preflight, preflight_stage};
 pub use units::{PpoSteps, Units};
 pub use workspace::Workspace;
 

@@ -162,9 +162,7 @@ pub(super) fn chain_start<'a>(resolved: &'a Resolved, source: &'a Source) -> Opt
 
 fn fetch(ws: &Workspace, uri: &str, revision: Option<&str>, tokenizer_only: bool) -> Result<External> {
     if tokenizer_only {
-        let (dir, digest) = inputs::tokenizer_dir(ws, uri, revision)?;
-        // The directory of a snapshot is named by its commit.
-        let commit = uri.starts_with("hf://").then(|| dir.file_name()?.to_str().map(str::to_owned)).flatten();
+        let inputs::TokenizerDir { dir, digest, commit } = inputs::tokenizer_dir(ws, uri, revision)?;
         return Ok(External { dir, digest, commit, uri: uri.to_owned() });
     }
     let model = inputs::model(ws, uri, revision)?;

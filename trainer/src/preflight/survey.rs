@@ -11,7 +11,7 @@ use medtrain_crds::resolve::{
     DataIdentity, Identities, Plan, PlannedDataset, PlannedInput, PlannedStage, Resolved, ResolvedStage, Role, Source,
     plan,
 };
-use medtrain_crds::stage::{StageKind, Tuning};
+use medtrain_crds::stage::{PpoArgs, StageKind, TrainArgs, Tuning};
 
 use super::inputs::{Request, trained_role};
 use super::origins::{Origin, Origins, chain_start, check_causal, check_reward, check_same_tokens};
@@ -129,15 +129,14 @@ impl<'a> Survey<'a> {
                     self.origins.external(ws, resolved, source, &place, &mut problems);
                 }
                 Role::Reward => {
-                    if let Some(external) = self.origins.external(ws, resolved, source, &place, &mut problems) {
-                        let tokens = |tokenizer: Tokenizer| match &origin {
-                            Some(policy) => check_same_tokens(&policy.tokenizer, &tokenizer, &external.uri),
-                            None => Ok(()),
-                        };
-                        let checked = check_reward(&external)
-                            .and_then(|()| Tokenizer::load(&external.dir).map_or(Ok(()), tokens));
-                        problems.extend(checked.err().map(|failure| failure.at(&place)));
-                    }
+                    let checked = match self.origins.external(ws, resolved, source, &place, &mut problems) {
+                        Some(external) => check_reward(&external).and_then(|()| {
+                            let tokens = |found: Tokenizer| same_tokens(origin.as_deref(), &found, &external.uri);
+                            Tokenizer::load(&external.dir).map_or(Ok(()), tokens)
+                        }),
+                        None => self.check_chain_tokens(source, origin.as_deref()),
+                    };
+                    problems.extend(checked.err().map(|failure| failure.at(&place)));
                 }
                 Role::Policy | Role::Base | Role::Reference => {
                     let Some(start) = chain_start(resolved, source) else { continue };
@@ -151,10 +150,7 @@ impl<'a> Survey<'a> {
                     }
                     if *role == trained_role(stage.kind) {
                         origin = found;
-                    } else if let (Some(policy), Some(found)) = (&origin, found)
-                        && start == source
-                        && let Err(failure) = check_same_tokens(&policy.tokenizer, &found.tokenizer, "the reference")
-                    {
+                    } else if let Err(failure) = self.check_chain_tokens(source, origin.as_deref()) {
                         problems.push(failure.at(&place));
                     }
                 }
@@ -169,6 +165,25 @@ impl<'a> Survey<'a> {
         problems.extend(missing);
         self.problems.extend(problems);
         Looked { origin, data, data_found }
+    }
+
+    /// A stage's result has the tokens of the model that its chain starts from; they must be the policy's.
+    fn check_chain_tokens(&mut self, source: &Source, policy: Option<&Origin>) -> Result<()> {
+        let (ws, resolved) = (self.ws, self.resolved);
+        let Some(start) = chain_start(resolved, source) else { return Ok(()) };
+        // What can't be had is a problem already.
+        let mut known = Vec::new();
+        let (Some(external), Some(found)) = (
+            self.origins.external(ws, resolved, start, "", &mut known),
+            self.origins.origin(ws, resolved, start, "", &mut known),
+        ) else {
+            return Ok(());
+        };
+        let name = match source {
+            Source::Stage(stage) => format!("{}, which \"{stage}\" starts from", external.uri),
+            Source::Model | Source::Uri { .. } => external.uri.clone(),
+        };
+        same_tokens(policy, &found.tokenizer, &name)
     }
 
     fn check_adapter(&mut self, stage: &ResolvedStage, place: &str) -> Result<()> {
@@ -276,7 +291,9 @@ impl<'a> Survey<'a> {
             problems.into_iter().map(|failure| in_dataset(self.ws, failure, &place)).collect::<Vec<_>>()
         })?;
         let Some(model) = &origin.model else { return Ok(None) };
-        check_context(stage, &model.config, &data, &place).map_err(|failure| vec![failure])?;
+        // The stage looks again, at all rows.
+        check_context(stage.kind, &stage.train, stage.ppo.as_ref(), &model.config, &data)
+            .map_err(|failure| vec![Failure { message: format!("{place}.{}", failure.message), ..failure }])?;
         for note in origin.tokenizer.notes(stage.kind) {
             // Stages of a chain share their tokenizer.
             if !self.notes.contains(&note) {
@@ -289,6 +306,11 @@ impl<'a> Survey<'a> {
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}.{warning}")));
         Ok(Some(forecast))
     }
+}
+
+/// Nothing can be said if the policy is not known.
+fn same_tokens(policy: Option<&Origin>, found: &Tokenizer, name: &str) -> Result<()> {
+    policy.map_or(Ok(()), |policy| check_same_tokens(&policy.tokenizer, found, name))
 }
 
 /// The stage and all that it builds on; empty if there is no such stage.
@@ -318,14 +340,27 @@ fn in_dataset(ws: &Workspace, failure: Failure, place: &str) -> Failure {
     failure.at(format!("{place}.dataset"))
 }
 
-/// Everything that will be read must fit into the positions that the model knows.
-fn check_context(stage: &ResolvedStage, config: &ModelConfig, data: &Prepared, place: &str) -> Result<()> {
+/// Everything that will be read must fit into the positions that the model knows. The longest rows may be outside a
+/// sample, where only `maxLength` bounds them.
+///
+/// # Errors
+/// 64; the message begins with the field.
+pub fn check_context(
+    kind: StageKind,
+    train: &TrainArgs,
+    ppo: Option<&PpoArgs>,
+    config: &ModelConfig,
+    data: &Prepared,
+) -> Result<()> {
     let context = config.max_position_embeddings as u64;
     let longest = u64::from(data.train_report.max_len.max(data.eval_report.max_len));
-    let (field, needed, what) = match (&stage.ppo, stage.kind) {
-        (Some(ppo), _) => ("ppo.maxNewTokens", longest + u64::from(ppo.max_new_tokens), "prompt and response reach"),
-        (None, StageKind::PT) => ("train.blockSize", longest, "blocks reach"),
-        (None, _) => ("train.maxLength", longest, "rows reach"),
+    let (field, needed, what) = match (ppo, kind, data.sample) {
+        (Some(ppo), _, _) => ("ppo.maxNewTokens", longest + u64::from(ppo.max_new_tokens), "prompt and response reach"),
+        (None, StageKind::PT, _) => ("train.blockSize", longest, "blocks reach"),
+        (None, _, None) => ("train.maxLength", longest, "rows reach"),
+        (None, _, Some(_)) => {
+            ("train.maxLength", longest.max(u64::from(train.max_length)), "rows beyond the sample may reach")
+        }
     };
     if needed <= context {
         return Ok(());
@@ -333,7 +368,7 @@ fn check_context(stage: &ResolvedStage, config: &ModelConfig, data: &Prepared, p
     Err(Failure::new(
         ExitCode::Config,
         format!(
-            "{place}.{field}: {what} {needed} tokens, but the model knows {context} positions \
+            "{field}: {what} {needed} tokens, but the model knows {context} positions \
              (max_position_embeddings); make it smaller"
         ),
     ))

@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::fixture::{Lab, SPEC, STAGES, config, write_model};
 use super::*;
+use crate::adapter::BaseRecord;
 use crate::artifact::read_pointer;
 use crate::data::fixture::Fixture;
+use crate::weights::hub_stub::{COMMIT, Stub};
 use crate::weights::peft::{AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter};
 
 fn four_stages() -> Lab {
@@ -275,7 +277,7 @@ fn a_tokenizer_in_a_store_needs_no_model_beside_it_and_is_the_same_as_in_a_folde
         store.put(name, "not asked for").unwrap();
     }
     assert_eq!(plan("memory://tokenizer/words").unwrap(), plan("words").unwrap());
-    let (copy, _) = tokenizer_dir(&ws, "memory://tokenizer/words", None).unwrap();
+    let copy = tokenizer_dir(&ws, "memory://tokenizer/words", None).unwrap().dir;
     assert!(!copy.join("model.safetensors").exists() && !copy.join("onnx").exists());
 
     // What the store has lost is no part of the copy either.
@@ -289,6 +291,18 @@ fn a_tokenizer_in_a_store_needs_no_model_beside_it_and_is_the_same_as_in_a_folde
     plan("memory://tokenizer/words").unwrap_err();
     let expected = "model.tokenizer: memory://tokenizer/words: holds no tokenizer.json; name a folder that does";
     assert_eq!(lab.problem(), (65, expected.to_owned()));
+}
+
+#[test]
+fn the_tokenizer_of_a_gguf_file_on_the_hub_is_pinned_to_the_hubs_commit() {
+    let gguf = include_bytes!("../../../tests/parity/gguf/llama.gguf");
+    let (lab, stub) = (one_stage(""), Stub::new(&[("org/gguf", &[("q4/model.gguf", gguf)])]));
+    let (_, mut ws) = lab.open().unwrap();
+    ws.hub = stub.hub(&lab.path("hub"));
+    let found = tokenizer_dir(&ws, "hf://org/gguf/q4/model.gguf", None).unwrap();
+    assert_eq!(found.commit.as_deref(), Some(COMMIT));
+    let again = tokenizer_dir(&ws, "hf://org/gguf/q4/model.gguf", found.commit.as_deref()).unwrap();
+    assert_eq!(again.digest, found.digest);
 }
 
 #[test]
@@ -319,6 +333,37 @@ fn rows_beyond_the_models_positions_are_an_error_that_names_the_field() {
         "stages[0].train.maxLength: rows reach 422 tokens, but the model knows 256 positions \
          (max_position_embeddings); make it smaller"
     );
+}
+
+#[test]
+fn rows_beyond_a_sample_are_taken_to_be_as_long_as_they_may_be() {
+    let stage = |max: u32| {
+        let lab = Lab::new().with_data();
+        let stage = format!(
+            "{{name: sft, kind: SFT, dataset: {{train: [sft.jsonl], maxScanBytes: 500}}, train: {{maxLength: {max}}}}}"
+        );
+        lab.training(SPEC, &format!("    - {stage}"));
+        lab
+    };
+    assert!(stage(256).preflight().is_ok());
+    let expected = "stages[0].train.maxLength: rows beyond the sample may reach 257 tokens, but the model knows 256 \
+                    positions (max_position_embeddings); make it smaller";
+    assert_eq!(stage(257).problem(), (64, expected.to_owned()));
+}
+
+#[test]
+fn a_second_look_at_each_file_reads_its_share_of_the_sample() {
+    let lab = Lab::new();
+    let row = |i: usize| format!(r#"{{"instruction":"What helps on the {i:060}th day?","output":"Rest."}}"#);
+    lab.lines("a.jsonl", 4_000, row).lines("b.jsonl", 4_000, |i| match i {
+        // Beyond the file's share of the sample, within the whole of it.
+        2_500 => "{}".to_owned(),
+        i => row(i + 4_000),
+    });
+    let first = fs::read_to_string(lab.path("a.jsonl")).unwrap();
+    lab.file("a.jsonl", &format!("{{\"instruction\": 7}}\n{first}"));
+    lab.training(SPEC, "    - {name: sft, kind: SFT, dataset: {train: [a.jsonl, b.jsonl], maxScanBytes: 400000}}");
+    assert!(lab.problem().1.starts_with("stages[0].dataset: a.jsonl: line 1: "), "{:?}", lab.problem());
 }
 
 #[test]
@@ -401,6 +446,34 @@ fn an_adapter_for_another_base_is_refused() {
 }
 
 #[test]
+fn an_adapter_that_records_its_base_is_judged_by_the_stage_not_by_a_name_of_the_hub() {
+    let lab = one_stage(CONTINUED);
+    let files: Vec<_> = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+        .map(|name| (name, fs::read(lab.path("model").join(name)).unwrap()))
+        .into();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    let stub = Stub::new(&[("mirror/model", &files)]);
+    lab.training(
+        &SPEC.replace("uri: model", "uri: \"hf://mirror/model\""),
+        &format!("    - {{name: sft, kind: SFT, dataset: {{train: [sft.jsonl]}}{CONTINUED}}}"),
+    );
+    let look = || {
+        let (resolved, mut ws) = lab.open().unwrap();
+        ws.hub = stub.hub(&lab.path("hub"));
+        preflight(&resolved, &ws)
+    };
+    write_adapter(&lab, 32, "org/model");
+    let refused = look().unwrap_err();
+    assert!(refused[0].message.contains("was trained over org/model, not over hf://mirror/model"), "{refused:?}");
+    let record = BaseRecord { base_model_name_or_path: "org/model".into(), weights_sha256: "ab".into() };
+    record.write(&lab.path("adapter")).unwrap();
+    assert!(look().unwrap().warnings.iter().all(|warning| !warning.contains("adapter")));
+    // Shapes still count.
+    write_adapter(&lab, 48, "org/model");
+    assert!(look().unwrap_err()[0].message.contains("lora_A.weight\" has shape [4, 48]"));
+}
+
+#[test]
 fn an_adapter_keeps_its_rank_scale_and_targets() {
     let lab = one_stage(", inputs: {adapter: {uri: adapter}}");
     write_adapter(&lab, 32, "../model");
@@ -448,9 +521,8 @@ fn a_reward_adapter_from_outside_is_refused_before_anything_runs() {
     assert!(message.starts_with("stages[0].inputs.reward: adapter: is an adapter; a reward model"), "{message}");
 }
 
-#[test]
-fn a_reference_with_other_tokens_is_refused() {
-    let lab = Lab::new().with_data();
+/// A model in `other/` whose tokenizer has two tokens in each other's place.
+fn write_model_with_other_tokens(lab: &Lab) {
     write_model(&lab.path("other"), &config());
     let tokenizer = fs::read_to_string(lab.path("other/tokenizer.json")).unwrap();
     let mut tokenizer: serde_json::Value = serde_json::from_str(&tokenizer).unwrap();
@@ -459,12 +531,44 @@ fn a_reference_with_other_tokens_is_refused() {
     vocabulary.insert("a".into(), last);
     vocabulary.insert("b".into(), first);
     lab.file("other/tokenizer.json", &tokenizer.to_string());
+}
+
+#[test]
+fn a_reference_with_other_tokens_is_refused() {
+    let lab = Lab::new().with_data();
+    write_model_with_other_tokens(&lab);
     write_reward_model(&lab.path("reward"));
     ppo_with(&lab, "reference: {uri: other}, reward: {uri: reward}");
     let problems = lab.problems();
-    let expected = "stages[0].inputs.reference: the reference: has another tokenizer than the policy (the first difference \
-                    is token ";
+    let expected = "stages[0].inputs.reference: other: has another tokenizer than the policy (the first difference is \
+                    token ";
     assert!(problems.iter().any(|(code, text)| *code == 64 && text.starts_with(expected)), "{problems:#?}");
+}
+
+#[test]
+fn stages_that_start_from_a_model_with_other_tokens_can_neither_reward_nor_hold_the_policy() {
+    let lab = Lab::new().with_data();
+    write_model_with_other_tokens(&lab);
+    let stages = r#"
+    - {name: sft, kind: SFT, inputs: {policy: {uri: other}}, dataset: {train: [sft.jsonl]}}
+    - {name: rm, kind: RM, inputs: {base: {from: sft}}, dataset: {train: [rm.jsonl]}}
+    - {name: ppo, kind: PPO, inputs: {policy: {uri: model}, reference: {from: sft}, reward: {from: rm}},
+       dataset: {train: [ppo.jsonl]}, ppo: {batchSize: 8, miniBatchSize: 4, maxNewTokens: 12}}"#;
+    lab.training(SPEC, stages);
+    let problems = lab.problems();
+    let starts = [("reference", "sft"), ("reward", "rm")].map(|(role, stage)| {
+        format!(
+            "stages[2].inputs.{role}: other, which \"{stage}\" starts from: has another tokenizer than the policy (the \
+             first difference is token "
+        )
+    });
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    for ((code, text), start) in problems.iter().zip(&starts) {
+        assert!(*code == 64 && text.starts_with(start), "{problems:#?}");
+    }
+    // From the policy's own model all is well.
+    lab.training(SPEC, &stages.replace("{uri: other}", "{uri: model}"));
+    assert_eq!(lab.problems(), []);
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub fn build<B: LmBackend>(
     tokenizer.check_fits(config.vocab_size).map_err(|failure| failure.at(base.dir.display()))?;
     let template = preflight::stage_template(stage, &tokenizer)?;
     let data = preflight::stage_data(workspace, stage, &tokenizer, template.as_ref())?;
+    preflight::check_context(stage.kind, &stage.train, stage.ppo.as_ref(), &config, &data)
+        .map_err(|failure| Failure { message: format!("{}.{}", stage.name, failure.message), ..failure })?;
     announce(&data.train_report, "training", monitor);
     announce(&data.eval_report, "evaluation", monitor);
     let counts = DataCounts { train: data.train_report.counts(), eval: data.eval_report.counts() };

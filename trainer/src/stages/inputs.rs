@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use medtrain_crds::{
     contract::{Digest, Manifest, StageKey, layout},
-    resolve::{PlannedInput, PlannedStage, Role},
+    resolve::{PlannedInput, PlannedStage, Role, random_digest},
 };
 
 use super::outputs::write_tokenizer;
@@ -18,7 +18,7 @@ use crate::{
     model::{ModelConfig, load},
     ops::{LmBackend, to_host},
     preflight::{self, Workspace},
-    weights::{Dtype, MAX_SHARD_BYTES, save_model},
+    weights::{Dtype, MAX_SHARD_BYTES, hub_uri::percent_decode, save_model},
 };
 
 /// A model directory and what it is.
@@ -77,11 +77,17 @@ fn external(workspace: &Workspace, uri: &str, revision: Option<&str>, planned: &
             "{uri}: is {digest} now, but {planned} was planned; the model has changed since. Run again to plan with it"
         )));
     }
-    let name = match uri.strip_prefix("hf://") {
-        Some(id) => id.split('@').next().unwrap_or(id).to_owned(),
-        // What lies in the work directory is none that others know.
-        None if uri.ends_with(".gguf") || (uri.contains("://") && !uri.starts_with("file://")) => uri.to_owned(),
-        None => resolved.dir.display().to_string(),
+    let absolute = |path: &Path| {
+        let path = std::path::absolute(path).map_err(|error| Failure::io(path, &error))?;
+        Ok(path.display().to_string())
+    };
+    // What lies in the work directory is none that others know; a relative path would be taken as one from the adapter.
+    let name = match uri.split_once("://") {
+        Some(("hf", id)) => id.split('@').next().unwrap_or(id).to_owned(),
+        Some((scheme, _)) if scheme != "file" => uri.to_owned(),
+        Some((_, file)) if uri.ends_with(".gguf") => absolute(Path::new(&percent_decode(file)))?,
+        None if uri.ends_with(".gguf") => absolute(&workspace.base.join(uri))?,
+        _ => absolute(&resolved.dir)?,
     };
     Ok(ModelInput {
         dir: resolved.dir,
@@ -145,8 +151,15 @@ fn random<B: LmBackend>(
 ) -> Result<ModelInput> {
     let dir = workspace.workdir.join("random").join(&sha256_hex(digest.as_str().as_bytes())[..16]);
     if !dir.join("config.json").exists() {
-        let (source, _) = preflight::tokenizer_dir(workspace, tokenizer, revision)?;
-        write_random::<B>(&dir, config, &source, seed, device)?;
+        let found = preflight::tokenizer_dir(workspace, tokenizer, revision)?;
+        let now = random_digest(config, &found.digest, seed);
+        if now != *digest {
+            return Err(Failure::input(format!(
+                "{tokenizer}: with this tokenizer the random model is {now} now, but {digest} was planned; the tokenizer \
+                 has changed since. Run again to plan with it"
+            )));
+        }
+        write_random::<B>(&dir, config, &found.dir, seed, device)?;
     }
     Ok(ModelInput {
         name: format!("random-{}", &sha256_hex(digest.as_str().as_bytes())[..16]),

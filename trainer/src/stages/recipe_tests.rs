@@ -17,43 +17,25 @@ use super::{
     task::Watch,
 };
 use crate::{
-    data::fixture::Fixture,
     generate::rng::{Purpose, Stream},
-    model::{Gradients, ModelConfig, Parameter, Parameters, load},
-    ops::to_host,
+    model::{Gradients, Parameter, Parameters, fixture},
     preflight::fixture::{Lab, SPEC, config},
     telemetry::{StopSignal, Style},
-    weights::{Dtype, MAX_SHARD_BYTES, save_model},
 };
 
 type Figures = BTreeMap<String, f64>;
 
 /// A model directory of random weights; with a head, a reward model.
 fn write_random(dir: &Path, seed: u64, is_reward: bool) {
-    let _ = fs::remove_dir_all(dir);
-    fs::create_dir_all(dir).unwrap();
-    Fixture::chatml().write_files(dir);
-    let mut config = config();
+    let (mut config, mut heads) = (config(), BTreeMap::new());
     config["initializer_range"] = json!(0.25);
     if is_reward {
         config["architectures"] = json!(["LlamaForSequenceClassification"]);
+        let hidden = config["hidden_size"].as_u64().unwrap() as usize;
+        heads.insert(SCORE.to_owned(), (vec![1, hidden], normal(seed, 0, hidden, 0.2)));
     }
-    fs::write(dir.join("config.json"), config.to_string()).unwrap();
-    let config = ModelConfig::from_json(config).unwrap();
-    let hidden = config.hidden_size;
-    let model = load::random::<Flex>(config, 8, seed, &Default::default()).unwrap();
-    let mut tensors = BTreeMap::new();
-    model
-        .for_each_tensor(|name, shape, values| {
-            tensors.insert(name, (shape, to_host(&values)));
-            Ok(())
-        })
-        .unwrap();
-    if is_reward {
-        tensors.insert(SCORE.to_owned(), (vec![1, hidden], normal(seed, 0, hidden, 0.2)));
-    }
-    let shapes: Vec<_> = tensors.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect();
-    save_model(dir, &shapes, Dtype::Float32, MAX_SHARD_BYTES, |name| Ok(&tensors[name].1)).unwrap();
+    let _ = fs::remove_dir_all(dir);
+    fixture::write_random(dir, &config, seed, heads);
 }
 
 fn normal(seed: u64, index: u64, count: usize, std: f64) -> Vec<f32> {

@@ -84,21 +84,11 @@ pub fn answers<B: LmBackend>(
     stop_ids: &[u32],
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Vec<u32>>>> {
-    let args = SamplingArgs {
-        temperature: 1.0,
-        top_k: 0,
-        top_p: 1.0,
-        repetition_penalty: 1.0,
-        min_new_tokens: 0,
-        max_new_tokens: NEW_TOKENS,
-        do_sample: false,
-        seed: 0,
-    };
     let requests: Vec<Request> = prompts.iter().map(|ids| Request { ids: ids.clone(), stream: 0 }).collect();
     let generation = Generation {
         model: &view.model,
         adapter: view.adapter(),
-        args: &args,
+        args: &SamplingArgs::greedy(NEW_TOKENS),
         stop: &StopRules::new(stop_ids.to_vec(), Vec::new(), NEW_TOKENS)?,
         tokenizer: None,
         batch: COUNT,

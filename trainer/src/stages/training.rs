@@ -327,19 +327,20 @@ impl<B: LmBackend> Training<B> {
         watch.monitor.phase(Phase::Evaluating);
         let view = self.tuned.view(&self.parameters)?;
         let evaluation = task.evaluate(&view, watch)?;
+        // Before the samples: a model that gives no numbers can't answer, and would fail there without saying why.
+        if let Some((name, _)) = evaluation.iter().flat_map(|found| &found.figures).find(|(_, value)| value.is_nan()) {
+            return Err(Failure::non_finite(format!(
+                "step {}: {name} on the held-out rows is not a number; lower train.learningRate, or check that the \
+                 model itself gives finite logits",
+                self.step
+            )));
+        }
         let samples = match evaluation.is_some() && watch.monitor.shows_samples() {
             true => task.samples(&view, watch)?,
             false => Vec::new(),
         };
         drop(view);
         if let Some(evaluation) = evaluation {
-            if let Some((name, _)) = evaluation.figures.iter().find(|(_, value)| value.is_nan()) {
-                return Err(Failure::internal(format!(
-                    "step {}: {name} on the held-out rows is not a number; lower train.learningRate, or check that the \
-                     model itself gives finite logits",
-                    self.step
-                )));
-            }
             let finite = evaluation.figures.iter().filter(|(_, value)| value.is_finite());
             let values = finite.map(|(name, value)| (name.clone(), *value)).collect();
             let entry = LogEntry { epoch: task.epoch(self.step), step: self.step, values };

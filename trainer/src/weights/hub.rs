@@ -6,6 +6,7 @@
 //! Holds: a revision is resolved to a commit once, and every file comes from that commit; a file that is returned has
 //! the size, and for large files the sha256, that the hub states; offline, nothing is sent.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ pub struct Hub {
     pub offline: bool,
     /// How long a failing network is tried again before it becomes a failure.
     pub patience: Duration,
-    /// The same for a hub that can't be reached at all (no name, no route, nobody listening).
+    /// The same for a hub that can't be reached (no name, no route, nobody listening), until it has answered once.
     pub patience_to_reach: Duration,
 }
 
@@ -48,6 +49,28 @@ pub struct HubFiles {
     pub dir: PathBuf,
     /// Path in the repository, sorted.
     pub files: Vec<String>,
+}
+
+/// How far a download has come, over all attempts.
+#[derive(Default)]
+struct Headway {
+    /// The hub has answered as it should.
+    reached: Cell<bool>,
+    /// Files that have arrived.
+    files: Cell<usize>,
+}
+
+/// The time that requests have been failing for; a file that arrives ends it.
+#[derive(Default)]
+struct Outage(Option<(Instant, usize)>);
+
+impl Outage {
+    /// One more failure, when `files` have arrived: how long it has been failing.
+    fn failed(&mut self, now: Instant, files: usize) -> Duration {
+        let began = self.0.filter(|(_, before)| *before == files).map_or(now, |(began, _)| began);
+        self.0 = Some((began, files));
+        now - began
+    }
 }
 
 /// An error of one attempt, and whether another one may help.
@@ -96,50 +119,55 @@ impl Hub {
         if self.offline {
             return cached(&client, uri, wanted);
         }
-        let started = Instant::now();
-        let mut pause = Duration::from_secs(2);
+        const FIRST_PAUSE: Duration = Duration::from_secs(2);
+        let (headway, mut outage) = (Headway::default(), Outage::default());
+        let mut pause = FIRST_PAUSE;
         let mut told = false;
         loop {
             let attempt = match uri.kind {
                 RepoKind::Model => {
                     let repo = client.model(uri.owner(), uri.name());
                     let commit = repo.info().revision(uri.revision()).send().await.map(|info| info.sha);
-                    download::<RepoTypeModel>(&client, &repo, uri, commit, wanted).await
+                    download::<RepoTypeModel>(&client, &repo, uri, commit, wanted, &headway).await
                 }
                 RepoKind::Dataset => {
                     let repo = client.dataset(uri.owner(), uri.name());
                     let commit = repo.info().revision(uri.revision()).send().await.map(|info| info.sha);
-                    download::<RepoTypeDataset>(&client, &repo, uri, commit, wanted).await
+                    download::<RepoTypeDataset>(&client, &repo, uri, commit, wanted, &headway).await
                 }
             };
-            match attempt {
+            let Attempt { failure, transient, unreachable } = match attempt {
                 Ok(files) => return Ok(files),
-                Err(Attempt { failure, transient: false, .. }) => return Err(failure),
-                Err(Attempt { failure, unreachable, .. }) if started.elapsed() + pause > self.patience(unreachable) => {
-                    return Err(Failure::new(
-                        failure.exit,
-                        format!(
-                            "{}; tried for {} s: check the network and HF_ENDPOINT, or set HF_HUB_OFFLINE=1 to use a cached copy",
-                            failure.message,
-                            started.elapsed().as_secs()
-                        ),
-                    ));
-                }
-                Err(Attempt { failure, unreachable, .. }) => {
-                    if !told {
-                        let seconds = self.patience(unreachable).as_secs();
-                        eprintln!("{}; trying again for {seconds} s at most", failure.message);
-                        told = true;
-                    }
-                    tokio::time::sleep(pause).await;
-                }
+                Err(attempt) => attempt,
+            };
+            if !transient {
+                return Err(failure);
             }
+            let failing = outage.failed(Instant::now(), headway.files.get());
+            if failing.is_zero() {
+                pause = FIRST_PAUSE;
+            }
+            let patience = match unreachable && !headway.reached.get() {
+                true => self.patience_to_reach,
+                false => self.patience,
+            };
+            if failing + pause > patience {
+                return Err(Failure::new(
+                    failure.exit,
+                    format!(
+                        "{}; tried for {} s: check the network and HF_ENDPOINT, or set HF_HUB_OFFLINE=1 to use a cached copy",
+                        failure.message,
+                        failing.as_secs()
+                    ),
+                ));
+            }
+            if !told {
+                eprintln!("{}; trying again for {} s at most", failure.message, patience.as_secs());
+                told = true;
+            }
+            tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(30));
         }
-    }
-
-    fn patience(&self, unreachable: bool) -> Duration {
-        if unreachable { self.patience_to_reach } else { self.patience }
     }
 
     fn client(&self) -> Result<HFClient> {
@@ -164,11 +192,13 @@ async fn download<T: RepoType>(
     uri: &HubUri,
     commit: std::result::Result<Option<String>, HFError>,
     wanted: &(dyn Fn(&str) -> bool + Sync),
+    headway: &Headway,
 ) -> std::result::Result<HubFiles, Attempt> {
     let commit = commit
         .map_err(|e| attempt(client, uri, e))?
         .filter(|commit| commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit()))
         .ok_or_else(|| Attempt::last(Failure::input(format!("{uri}: the hub names no commit for it"))))?;
+    headway.reached.set(true);
     let entries: Vec<RepoTreeEntry> = repo
         .list_tree()
         .revision(commit.clone())
@@ -195,7 +225,10 @@ async fn download<T: RepoType>(
     futures::stream::iter(&files)
         .map(|(path, size)| file(client, repo, uri, &commit, &dir, path, *size))
         .buffer_unordered(PARALLEL)
-        .try_collect::<Vec<()>>()
+        .try_for_each(|arrived| {
+            headway.files.set(headway.files.get() + usize::from(arrived));
+            std::future::ready(Ok(()))
+        })
         .await?;
     if uri.revision() != commit {
         let reference = folder.join("refs").join(uri.revision());
@@ -208,7 +241,7 @@ async fn download<T: RepoType>(
     Ok(HubFiles { commit, dir, files: files.into_iter().map(|(path, _)| path).collect() })
 }
 
-/// One file: present with the right size, or downloaded and checked.
+/// One file: present with the right size, or downloaded and checked. Returns whether it was downloaded.
 async fn file<T: RepoType>(
     client: &HFClient,
     repo: &HFRepository<T>,
@@ -217,11 +250,11 @@ async fn file<T: RepoType>(
     dir: &Path,
     path: &str,
     size: u64,
-) -> std::result::Result<(), Attempt> {
+) -> std::result::Result<bool, Attempt> {
     let target = dir.join(path);
     let size_of = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.len());
     match size_of(&target) {
-        Some(found) if found == size => return Ok(()),
+        Some(found) if found == size => return Ok(false),
         Some(_) => forget(&target),
         None => {}
     }
@@ -239,7 +272,7 @@ async fn file<T: RepoType>(
         problem = Some("its sha256 is not the one that the hub states".to_owned());
     }
     match problem {
-        None => Ok(()),
+        None => Ok(true),
         Some(problem) => {
             forget(&downloaded);
             let message = format!("{uri}: {path}: {problem}");

@@ -37,6 +37,8 @@ pub enum Fault {
     ErrorPage,
     /// As many bytes as promised, but others.
     WrongBytes,
+    /// Sent on to where nobody listens.
+    Nowhere,
 }
 
 pub struct Stub {
@@ -129,6 +131,10 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request) -> Res
         match inner.faults.pop() {
             Some(Fault::ErrorPage) => return error(StatusCode::NOT_FOUND, "EntryNotFound"),
             Some(Fault::WrongBytes) => content = vec![b'?'; size],
+            Some(Fault::Nowhere) => {
+                let to = Response::builder().status(StatusCode::FOUND).header("location", "http://127.0.0.1:1/");
+                return to.body(Body::empty()).unwrap();
+            }
             None => {}
         }
     }

@@ -116,6 +116,27 @@ fn a_damaged_download_is_tried_again_within_the_patience() {
 }
 
 #[test]
+fn a_hub_that_has_answered_is_waited_for_when_it_can_no_longer_be_reached() {
+    let (stub, cache) = (Stub::new(&[("org/open", &FILES[1..2])]), tempfile::tempdir().unwrap());
+    // As often as hf-hub itself tries.
+    (0..3).for_each(|_| stub.fail_next(Fault::Nowhere));
+    let in_a_hurry_to_reach = Hub { patience: Duration::from_secs(60), ..stub.hub(cache.path()) };
+    let found = get(&in_a_hurry_to_reach, "hf://org/open").unwrap();
+    assert_eq!(fs::read(found.dir.join("model.safetensors")).unwrap(), b"weights");
+    let attempts = stub.requests().iter().filter(|request| request.contains("/revision/")).count();
+    assert!(attempts > 1, "it was never unreachable");
+}
+
+#[test]
+fn patience_begins_with_the_first_failure_after_a_file_arrived() {
+    let (mut outage, start) = (Outage::default(), Instant::now());
+    let mut failed = |second: u64, files: usize| outage.failed(start + Duration::from_secs(second), files).as_secs();
+    // Ten minutes of downloading are no failure; an answer without a file is no progress.
+    assert_eq!([failed(600, 3), failed(604, 3), failed(620, 3)], [0, 4, 20]);
+    assert_eq!([failed(900, 4), failed(903, 4)], [0, 3]);
+}
+
+#[test]
 fn a_file_of_the_cache_with_another_size_is_replaced() {
     let (stub, cache) = (stub(), tempfile::tempdir().unwrap());
     let found = get(&stub.hub(cache.path()), "hf://org/open").unwrap();

@@ -14,7 +14,7 @@ pub mod gguf_import;
 pub mod gguf_tokenizer;
 pub mod hub;
 #[cfg(test)]
-mod hub_stub;
+pub(crate) mod hub_stub;
 pub mod hub_uri;
 pub mod mmap;
 pub mod model_files;

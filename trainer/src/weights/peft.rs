@@ -17,6 +17,8 @@ use crate::failure::{Failure, Result};
 
 pub const CONFIG: &str = "adapter_config.json";
 pub const WEIGHTS: &str = "adapter_model.safetensors";
+/// Ours beside them, which PEFT and transformers pass over: the weights that the adapter was trained over.
+pub const BASE_RECORD: &str = "base_model.json";
 
 /// What PEFT puts before the names of the model that it wraps.
 const PREFIX: &str = "base_model.model.";

@@ -138,8 +138,14 @@ impl Sources<'_> {
     }
 }
 
-/// Does a file of this name, at the top of a repository, belong to a model or an adapter?
+/// Is a file of this name, at the top of a repository, needed of a model or an adapter?
 pub fn is_model_file(name: &str) -> bool {
+    decides_results(name) || name == peft::BASE_RECORD
+}
+
+/// Of the files that are needed, those that make the model or the adapter what it is. The record of an adapter's base
+/// only guards its use, and an adapter is the same with and without it.
+fn decides_results(name: &str) -> bool {
     const NAMES: [&str; 13] = [
         "config.json",
         "generation_config.json",
@@ -164,7 +170,7 @@ pub fn directory_digest(dir: &Path, digests: &Digests) -> Result<String> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(|e| Failure::io(dir, &e))? {
         let entry = entry.map_err(|e| Failure::io(dir, &e))?;
-        names.extend(entry.file_name().into_string().ok().filter(|name| is_model_file(name)));
+        names.extend(entry.file_name().into_string().ok().filter(|name| decides_results(name)));
     }
     names.sort();
     let mut hasher = Sha256::new();

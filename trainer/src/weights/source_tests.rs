@@ -23,6 +23,7 @@ impl Place {
             ),
             ("org/gguf", &[("q4/model.gguf", GGUF), ("q8/model.gguf", b"other")]),
             ("org/empty", &[config]),
+            ("org/adapter", &[(peft::CONFIG, b"{}"), (peft::WEIGHTS, b"w"), (peft::BASE_RECORD, b"{}")]),
             (
                 "datasets/org/data",
                 &[("a/1.jsonl", b"{}"), ("a/2.jsonl", b"{}"), ("a/b/3.jsonl", b"{}"), ("a/4.txt", b"t")],
@@ -66,6 +67,21 @@ fn a_hub_model_has_its_commit_as_digest_and_only_the_needed_files() {
     names.sort();
     assert_eq!(names, ["config.json", "model.safetensors"]);
     assert!(place.model("hf://org/empty").unwrap_err().message.starts_with("hf://org/empty: "));
+}
+
+#[test]
+fn the_record_of_an_adapters_base_comes_with_it_and_is_no_part_of_its_digest() {
+    let place = Place::new();
+    let adapter = place.model("hf://org/adapter").unwrap();
+    assert!(adapter.dir.join(peft::BASE_RECORD).is_file());
+    let copy = place.path("copy");
+    fs::create_dir(&copy).unwrap();
+    for name in [peft::CONFIG, peft::WEIGHTS] {
+        fs::copy(adapter.dir.join(name), copy.join(name)).unwrap();
+    }
+    let without = place.model("copy").unwrap().digest;
+    fs::write(copy.join(peft::BASE_RECORD), "{}").unwrap();
+    assert_eq!(place.model("copy").unwrap().digest, without);
 }
 
 #[test]
