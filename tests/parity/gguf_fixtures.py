@@ -145,7 +145,7 @@ def byte_level() -> None:
     write_json("llama.json", {"tensors": digests, "tokens": ids})
 
 
-def sentence_piece() -> None:
+def sentence_piece_model() -> bytes:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(CORPUS),
@@ -159,7 +159,11 @@ def sentence_piece() -> None:
         num_threads=1,
         minloglevel=2,
     )
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    return model.getvalue()
+
+
+def sentence_piece() -> None:
+    processor = sentencepiece.SentencePieceProcessor(model_proto=sentence_piece_model())
     count = processor.get_piece_size()
     kinds = [
         gguf.TokenType.UNKNOWN
