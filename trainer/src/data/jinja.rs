@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::io;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value, from_args};
-use minijinja::{Environment, Error, ErrorKind, State};
+use minijinja::value::{Kwargs, Value, ValueKind, from_args};
+use minijinja::{Environment, Error, ErrorKind, State, escape_formatter};
 use minijinja_contrib::pycompat;
 use serde_json::ser::Formatter;
 
@@ -55,11 +55,18 @@ pub fn environment(chat: String) -> std::result::Result<Environment<'static>, Er
         jiff::fmt::strtime::format(&format, TODAY.at(0, 0, 0, 0))
             .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
     });
+    environment.set_formatter(|out, state, value| match python_float(value) {
+        Some(text) => out.write_str(&text).map_err(Error::from),
+        None => escape_formatter(out, state, value),
+    });
+    // Python can't go through None, and a template asks before it takes the length of `tools`.
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     environment.add_filter("trim", |text: Cow<str>, chars: Option<Cow<str>>| strip(&text, chars, true, true));
+    environment.add_filter("string", |value: &Value| python_float(value).unwrap_or_else(|| value.to_string()));
     environment.add_filter("tojson", tojson);
     environment.add_template("generation", BEGIN)?;
     environment.add_template("endgeneration", END)?;
-    environment.add_template_owned("chat", chat)?;
+    environment.add_template_owned("chat", chat.replace("\r\n", "\n").replace('\r', "\n"))?;
     Ok(environment)
 }
 
@@ -170,14 +177,23 @@ impl Formatter for PythonJson {
         self.end(out, b"}")
     }
 
-    /// Python's `repr`: the shortest digits, with an exponent of two digits below 1e-4 and from 1e16 on.
     fn write_f64<W: ?Sized + io::Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
-        let scientific = format!("{value:e}");
-        match scientific.split_once('e').and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?))) {
-            Some((digits, exponent)) if !(-4..16).contains(&exponent) => write!(out, "{digits}e{exponent:+03}"),
-            _ => write!(out, "{value:?}"),
-        }
+        out.write_all(repr(value).as_bytes())
     }
+}
+
+/// A float as Python writes it: the shortest digits, with an exponent of two digits below 1e-4 and from 1e16 on.
+fn repr(value: f64) -> String {
+    let scientific = format!("{value:e}");
+    match scientific.split_once('e').and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?))) {
+        Some((digits, exponent)) if !(-4..16).contains(&exponent) => format!("{digits}e{exponent:+03}"),
+        _ => format!("{value:?}"),
+    }
+}
+
+fn python_float(value: &Value) -> Option<String> {
+    let float = value.kind() == ValueKind::Number && !value.is_integer();
+    f64::try_from(value.clone()).ok().filter(|_| float).map(repr)
 }
 
 /// A template's own text is no patient data: the parser's message can be shown whole.

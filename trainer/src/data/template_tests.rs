@@ -170,6 +170,9 @@ fn python_idioms_of_hub_templates_work() {
             "[1e-05, 1e+16, 0.0001, 123456789012345.0, 1.0, 2.5e-300]",
         ),
         ("{{ '\x1c a\x1f ' | trim }}|{{ '\x1d a '.rstrip() }}|{{ 'xaxb'.lstrip('x') }}", "a|\x1d a|axb"),
+        ("{{ tools is iterable }}{{ messages is iterable }}{{ 'x' is iterable }}", "FalseTrueTrue"),
+        ("{{ 0.00001 | string }} {{ 1e16 }} {{ 1.0 }} {{ 3 }}", "1e-05 1e+16 1.0 3"),
+        ("a\r\nb\r{{ 'c\r\nd' }}", "a\nb\nc\nd"),
         ("{{ '<b>&\\'' | tojson }}", "\"<b>&'\""),
         ("{%- if true %}\n    x\n{%- endif %}\n{# c #}\ny\n", "    xy"),
     ];
