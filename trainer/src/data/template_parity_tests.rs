@@ -31,9 +31,26 @@ fn cases(fixture: &Value) -> BTreeMap<&str, Case> {
 }
 
 fn builtin(name: &str) -> (Tokenizer, ChatTemplate) {
-    let tokenizer = tokenizer_for(name);
+    with_tokenizer(name, tokenizer_for(name))
+}
+
+fn with_tokenizer(name: &str, tokenizer: Tokenizer) -> (Tokenizer, ChatTemplate) {
     let template = ChatTemplate::resolve(Some(name), &tokenizer).unwrap();
     (tokenizer, template)
+}
+
+/// The tiny tokenizer of the family; and SmolLM2's real one, if it is there and ends its turns by the same token.
+fn builtins(name: &str) -> Vec<(Tokenizer, ChatTemplate)> {
+    let mut all = vec![builtin(name)];
+    let end = |tokenizer: &Tokenizer| tokenizer.token(tokenizer.eos().unwrap());
+    let real = std::env::var_os("MEDTRAIN_SMOLLM2").map(|dir| Tokenizer::load(dir.as_ref()).unwrap());
+    all.extend(real.filter(|real| end(real) == end(&all[0].0)).map(|real| with_tokenizer(name, real)));
+    all
+}
+
+fn all_builtins() -> impl Iterator<Item = (&'static str, Tokenizer, ChatTemplate)> {
+    let each = |name| builtins(name).into_iter().map(move |(tokenizer, template)| (name, tokenizer, template));
+    BUILTIN.into_iter().flat_map(move |(name, _)| each(name))
 }
 
 /// Rows of supervised fine-tuning that a dialogue becomes.
@@ -96,11 +113,12 @@ fn trained_tokens_are_those_marked_by_hand() {
     let cases = cases(&fixture);
     let mut covered = BTreeSet::new();
     for (name, case, expected) in by_hand() {
-        let (tokenizer, template) = builtin(name);
         let Case { messages, tools } = &cases[case];
-        let rows = rows(&tokenizer, &template, messages, tools.as_ref());
-        let shown: Vec<String> = rows.iter().map(|row| shown(&tokenizer, row)).collect();
-        assert_eq!(shown, expected, "{name}: {case}");
+        for (tokenizer, template) in builtins(name) {
+            let rows = rows(&tokenizer, &template, messages, tools.as_ref());
+            let shown: Vec<String> = rows.iter().map(|row| shown(&tokenizer, row)).collect();
+            assert_eq!(shown, expected, "{name}: {case}");
+        }
         covered.insert((name, case));
     }
     for (name, _) in BUILTIN {
@@ -113,8 +131,7 @@ fn trained_tokens_are_those_marked_by_hand() {
 #[test]
 fn no_template_trains_a_user_token_and_each_trains_its_stop_tokens() {
     let fixture = fixture("templates");
-    for (name, _) in BUILTIN {
-        let (tokenizer, template) = builtin(name);
+    for (name, tokenizer, template) in all_builtins() {
         let stop = tokenizer.token(template.turn_end_id().unwrap()).unwrap();
         for (case, Case { messages, tools }) in cases(&fixture) {
             if fixture[format!("builtin/{name}")]["texts"][case].is_null() {
@@ -141,8 +158,7 @@ fn no_template_trains_a_user_token_and_each_trains_its_stop_tokens() {
 #[test]
 fn every_answer_is_seen_with_the_prompt_that_generation_gives() {
     let fixture = fixture("templates");
-    for (name, _) in BUILTIN {
-        let (tokenizer, template) = builtin(name);
+    for (name, tokenizer, template) in all_builtins() {
         for (case, Case { messages, tools }) in cases(&fixture) {
             if fixture[format!("builtin/{name}")]["texts"][case].is_null() {
                 continue;
