@@ -33,6 +33,7 @@ import json
 import random
 import struct
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import gguf
@@ -51,6 +52,7 @@ LINES = 5000
 BLOCK = 50
 SHOWN = 100
 MERGES = 900
+WHOLE = 20
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 ENGLISH = (
     "the patient has a fever and was given aspirin twice daily for chest pain It's we've I'll they'd DON'T HE'S doctor's "
@@ -128,7 +130,18 @@ def vocabulary(lines: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
     for left, right in merges:
         if left + right not in tokens:
             tokens.append(left + right)
-    return tokens, merges
+    # Words that no merge makes, as Llama 3 has them: its tokenizer looks a whole word up first, others never find them.
+    cut = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(TikTokenConverter().pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    known = set(tokens)
+    words = Counter(word for line in lines for word, _ in cut.pre_tokenize_str(line))
+    no_merge = [w for w, _ in words.most_common() if not any(w[:i] in known and w[i:] in known for i in range(1, len(w)))]
+    whole = [word for word in no_merge if word not in known][:WHOLE]
+    return tokens + whole, merges
 
 
 class FromRanks(TikTokenConverter):
