@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes the fixtures of the GGUF reader: tests/parity/gguf/.
 
-dequant.json   random blocks of every readable type and the f32 values that the gguf package makes of them
+dequant.json   random blocks of every readable type and the f32 values that the gguf package makes of them; and the sha256
+               of the values of a stream of 1,000 blocks, whose bits are xorshift's and whose scales are any finite f16
 llama.gguf     a tiny Llama with quantized weights, permuted q and k, a byte-level BPE tokenizer; llama.json: the sha256
                of every Hugging Face tensor, and token ids of texts by the tokenizers package
 spm.gguf       the same model with a SentencePiece BPE vocabulary; spm.json: token ids by the sentencepiece package
@@ -41,6 +42,34 @@ CORPUS = [
 ]
 
 
+STREAM = 1000
+# Where a block has the high byte of a floating-point number; without its second bit the number is below 2, and finite.
+HIGH_BYTES = {
+    Q.F32: [3], Q.F16: [1], Q.BF16: [1], Q.Q4_0: [1], Q.Q4_1: [1, 3], Q.Q5_0: [1], Q.Q5_1: [1, 3], Q.Q8_0: [1],
+    Q.Q4_K: [1, 3], Q.Q5_K: [1, 3], Q.Q6_K: [209],
+}  # fmt: skip
+
+
+def stream(kind: Q) -> np.ndarray:
+    """Blocks of random bits: bytes of xorshift64, seeded with the type's number and 1, lowest byte of each state."""
+    _, size = gguf.GGML_QUANT_SIZES[kind]
+    state, out = (kind.value << 32) + 1, bytearray()
+    for _ in range(STREAM * size):
+        state ^= state << 13 & 0xFFFF_FFFF_FFFF_FFFF
+        state ^= state >> 7
+        state ^= state << 17 & 0xFFFF_FFFF_FFFF_FFFF
+        out.append(state & 0xFF)
+    raw = np.frombuffer(bytes(out), dtype=np.uint8).reshape(STREAM, size).copy()
+    raw[:, HIGH_BYTES[kind]] &= 0xBF
+    return raw
+
+
+def values_of(raw: np.ndarray, kind: Q) -> bytes:
+    data = raw.reshape(1, -1)
+    typed = data.view(np.float32) if kind == Q.F32 else data.view(np.float16) if kind == Q.F16 else data
+    return np.ascontiguousarray(gguf.dequantize(typed, kind), dtype=np.float32).tobytes()
+
+
 def dequant() -> dict:
     rng = np.random.default_rng(7)
     fixture = {}
@@ -56,10 +85,12 @@ def dequant() -> dict:
             raw = rng.normal(size=(count, 1)).astype(np.float32).view(np.uint8)
         else:
             raw = rng.normal(size=(count, 1)).astype(np.float16).view(np.uint8)
-        data = raw.reshape(1, -1)
-        typed = data.view(np.float32) if kind == Q.F32 else data.view(np.float16) if kind == Q.F16 else data
-        values = np.ascontiguousarray(gguf.dequantize(typed, kind), dtype=np.float32)
-        fixture[kind.name] = {"bytes": data.tobytes().hex(), "values": values.tobytes().hex()}
+        fixture[kind.name] = {
+            "bytes": raw.tobytes().hex(),
+            "values": values_of(raw, kind).hex(),
+            "high_bytes": HIGH_BYTES[kind],
+            "stream_sha256": hashlib.sha256(values_of(stream(kind), kind)).hexdigest(),
+        }
     return fixture
 
 
@@ -145,7 +176,7 @@ def byte_level() -> None:
     write_json("llama.json", {"tensors": digests, "tokens": ids})
 
 
-def sentence_piece() -> None:
+def sentence_piece_model() -> bytes:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(CORPUS),
@@ -159,7 +190,11 @@ def sentence_piece() -> None:
         num_threads=1,
         minloglevel=2,
     )
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    return model.getvalue()
+
+
+def sentence_piece() -> None:
+    processor = sentencepiece.SentencePieceProcessor(model_proto=sentence_piece_model())
     count = processor.get_piece_size()
     kinds = [
         gguf.TokenType.UNKNOWN

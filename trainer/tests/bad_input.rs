@@ -146,7 +146,7 @@ fn fields_that_are_wrong() {
         "maxLength: 160",
         "maxLength: 160, chatTemplate: llama",
         &["stages[1].train.chatTemplate: no built-in template is named \"llama\"; did you mean \"llama3\"? known are \
-           alpaca, chatml, llama3, medicalgpt, mistral, qwen2.5, smollm2, vicuna; a template's text is possible too"],
+           alpaca, chatml, llama3, medicalgpt, mistral, qwen2.5, qwen3, smollm2, vicuna; a template's text is possible too"],
     );
     row(
         "a stage without data",

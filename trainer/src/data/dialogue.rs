@@ -231,4 +231,4 @@ pub fn prompt(
 
 #[cfg(test)]
 #[path = "dialogue_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -4,17 +4,21 @@ use crate::data::prepare::tests::train_args;
 use crate::data::template::BUILTIN;
 use proptest::prelude::*;
 
-fn tokenizer_for(builtin: &str) -> Tokenizer {
+pub(crate) fn tokenizer_for(builtin: &str) -> Tokenizer {
     match builtin {
-        "chatml" | "qwen2.5" | "smollm2" => Fixture::chatml(),
+        "chatml" | "qwen2.5" | "qwen3" | "smollm2" => Fixture::chatml(),
         "llama3" => Fixture::llama3(),
         _ => Fixture::with_bos(),
     }
     .load()
 }
 
+/// Built-ins that make one row of a dialogue and put nothing before an answer: all but Qwen3's, which puts thoughts
+/// there and leaves them out once another question follows.
+const PLAIN: [&str; 8] = ["alpaca", "chatml", "llama3", "medicalgpt", "mistral", "qwen2.5", "smollm2", "vicuna"];
+
 /// Marked tokens as text, turn by turn.
-fn marked(example: &Example, tokenizer: &Tokenizer) -> Vec<String> {
+pub(crate) fn marked(example: &Example, tokenizer: &Tokenizer) -> Vec<String> {
     let tokens: Vec<(u32, bool)> = example.ids.iter().copied().zip(example.loss_mask.iter().copied()).collect();
     tokens
         .chunk_by(|a, b| a.1 == b.1)
@@ -50,7 +54,8 @@ fn dialogues() -> Vec<Vec<Message>> {
 
 #[test]
 fn every_builtin_trains_each_answer_with_its_stop_token_and_no_user_text() {
-    for (name, _) in BUILTIN {
+    assert_eq!(PLAIN.len() + 1, BUILTIN.len());
+    for name in PLAIN {
         let tokenizer = tokenizer_for(name);
         let template = ChatTemplate::resolve(Some(name), &tokenizer).unwrap();
         let stop = tokenizer.token(tokenizer.eos().unwrap()).unwrap();
@@ -79,7 +84,8 @@ fn an_answer_is_encoded_as_it_is_generated_after_the_prompt() {
         for messages in dialogues().iter().map(|messages| &messages[..messages.len() - 1]) {
             let prompt = template.encode_prompt(&tokenizer, messages, None).unwrap();
             let whole = [messages, &[Message::assistant("the answer")]].concat();
-            let example = kept(train(&tokenizer, &template, &whole, &train_args()));
+            let row = template.render_turns(&whole, None).unwrap().pop().unwrap();
+            let example = kept(supervised(&tokenizer, &row, &train_args()).unwrap());
             assert_eq!(example.ids[..prompt.len()], prompt, "{name}");
             assert!(example.loss_mask[prompt.len()] && !example.loss_mask[prompt.len() - 1], "{name}");
         }
@@ -125,8 +131,8 @@ fn a_long_row_is_cut_left_out_or_refused_as_asked() {
 proptest! {
     #[test]
     fn a_cut_row_fits_ends_in_its_stop_token_and_splits_no_character(max_length in 1u32..160, which in 0usize..6, name in 0usize..8) {
-        let tokenizer = tokenizer_for(BUILTIN[name].0);
-        let template = ChatTemplate::resolve(Some(BUILTIN[name].0), &tokenizer).unwrap();
+        let tokenizer = tokenizer_for(PLAIN[name]);
+        let template = ChatTemplate::resolve(Some(PLAIN[name]), &tokenizer).unwrap();
         let args = TrainArgs { max_length, overlong: OverlongPolicy::Truncate, ..train_args() };
         if let Verdict::Keep { example, truncated } = train(&tokenizer, &template, &dialogues()[which], &args) {
             prop_assert!(example.ids.len() <= max_length as usize);

@@ -16,13 +16,14 @@ use crate::data::{Message, Tokenizer, dialogue};
 use crate::failure::{Failure, Result};
 
 /// Built-in templates by the name that `chatTemplate` takes.
-pub const BUILTIN: [(&str, &str); 8] = [
+pub const BUILTIN: [(&str, &str); 9] = [
     ("alpaca", include_str!("templates/alpaca.jinja")),
     ("chatml", include_str!("templates/chatml.jinja")),
     ("llama3", include_str!("templates/llama3.jinja")),
     ("medicalgpt", include_str!("templates/medicalgpt.jinja")),
     ("mistral", include_str!("templates/mistral.jinja")),
     ("qwen2.5", include_str!("templates/qwen2.5.jinja")),
+    ("qwen3", include_str!("templates/qwen3.jinja")),
     ("smollm2", include_str!("templates/smollm2.jinja")),
     ("vicuna", include_str!("templates/vicuna.jinja")),
 ];
@@ -340,3 +341,7 @@ fn strsim_near(a: &str, b: &str) -> f64 {
 #[cfg(test)]
 #[path = "template_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "template_parity_tests.rs"]
+mod parity_tests;

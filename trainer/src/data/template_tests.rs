@@ -37,6 +37,11 @@ fn built_ins_render_what_their_families_read() {
             "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n",
         ),
         (
+            "qwen3",
+            Fixture::chatml(),
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\nA<|im_end|>\n",
+        ),
+        (
             "llama3",
             Fixture::llama3(),
             "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nU<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA<|eot_id|>",
@@ -95,7 +100,7 @@ fn no_template_is_an_error_that_lists_the_built_ins() {
     assert_eq!(
         failure.message,
         "chatTemplate: the model has no chat template of its own; name a built-in (alpaca, chatml, llama3, medicalgpt, \
-         mistral, qwen2.5, smollm2, vicuna) or give a template's text"
+         mistral, qwen2.5, qwen3, smollm2, vicuna) or give a template's text"
     );
 }
 
@@ -156,6 +161,18 @@ fn python_idioms_of_hub_templates_work() {
         ("{{ strftime_now('%d %b %Y') }}", "26 Jul 2024"),
         ("{{ {'a': [1, 'ü'], 'b': none} | tojson }}", r#"{"a": [1, "ü"], "b": null}"#),
         ("{{ {'a': [1, 2]} | tojson(indent=4) }}", "{\n    \"a\": [\n        1,\n        2\n    ]\n}"),
+        (
+            "{{ {'a': [[], {}, [1]], 'b': {}} | tojson(indent=1) }}",
+            "{\n \"a\": [\n  [],\n  {},\n  [\n   1\n  ]\n ],\n \"b\": {}\n}",
+        ),
+        (
+            "{{ [0.00001, 1e16, 0.0001, 123456789012345.0, 1.0, 2.5e-300] | tojson }}",
+            "[1e-05, 1e+16, 0.0001, 123456789012345.0, 1.0, 2.5e-300]",
+        ),
+        ("{{ '\x1c a\x1f ' | trim }}|{{ '\x1d a '.rstrip() }}|{{ 'xaxb'.lstrip('x') }}", "a|\x1d a|axb"),
+        ("{{ tools is iterable }}{{ messages is iterable }}{{ 'x' is iterable }}", "FalseTrueTrue"),
+        ("{{ 0.00001 | string }} {{ 1e16 }} {{ 1.0 }} {{ 3 }}", "1e-05 1e+16 1.0 3"),
+        ("a\r\nb\r{{ 'c\r\nd' }}", "a\nb\nc\nd"),
         ("{{ '<b>&\\'' | tojson }}", "\"<b>&'\""),
         ("{%- if true %}\n    x\n{%- endif %}\n{# c #}\ny\n", "    xy"),
     ];

@@ -113,6 +113,44 @@ fn a_request_gets_the_same_answer_in_any_batch() {
     assert_eq!(answers, alone, "the order of requests");
 }
 
+/// transformers pads its batches on the left, ours have no padding (`tests/parity/generation_fixtures.py`).
+#[test]
+fn a_batch_has_the_answers_and_logits_of_transformers_batch_padded_on_the_left() {
+    let fixture: Value =
+        serde_json::from_str(&std::fs::read_to_string(fixtures().join("generation.json")).unwrap()).unwrap();
+    let rows = |value: &Value| serde_json::from_value::<Vec<Vec<u32>>>(value.clone()).unwrap();
+    let prompts = rows(&fixture["prompts"]);
+    let requests = requests(&prompts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    for (family, expected) in fixture["models"].as_object().unwrap() {
+        let model = tiny(family);
+        for expected in expected["runs"].as_array().unwrap() {
+            let given = &expected["arguments"];
+            let args = SamplingArgs {
+                min_new_tokens: given["min_new_tokens"].as_u64().unwrap_or(0) as u32,
+                repetition_penalty: given["repetition_penalty"].as_f64().unwrap_or(1.0),
+                ..greedy(fixture["max_new_tokens"].as_u64().unwrap() as u32)
+            };
+            let eos: Vec<u32> = given.get("eos").map_or(vec![], |eos| serde_json::from_value(eos.clone()).unwrap());
+            for batch in [0, 1, 3] {
+                let ours: Vec<Vec<u32>> =
+                    run(&model, &requests, &args, &eos, batch).into_iter().map(|answer| answer.ids).collect();
+                assert_eq!(ours, rows(&expected["answers"]), "{family}, {given}, batch {batch}");
+            }
+        }
+        let segments = Segments::from_lengths(prompts.iter().map(Vec::len));
+        let hidden = model.hidden(&prompts.concat(), &segments, None);
+        let every = fixture["every"].as_u64().unwrap() as usize;
+        for (row, (range, expected)) in segments.ranges().zip(expected["logits"].as_array().unwrap()).enumerate() {
+            let ours = to_host(&model.logits(&hidden.clone().narrow(0, range.end - 1, 1), None));
+            let expected: Vec<f32> = serde_json::from_value(expected.clone()).unwrap();
+            let scale = expected.iter().fold(1e-3_f32, |most, logit| most.max(logit.abs()));
+            for (ours, expected) in ours.iter().step_by(every).zip(&expected) {
+                assert!((ours - expected).abs() / scale < 2e-5, "{family}, prompt {row}: {ours}, not {expected}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_stream_and_the_seed_decide_what_is_drawn() {
     let model = tiny("llama");

@@ -77,6 +77,7 @@ impl Monitor {
     }
 
     pub fn begin(&mut self, done: u64, total: u64) {
+        self.metrics.step.set(done as i64);
         self.metrics.steps_planned.set(total as i64);
         self.reporter.begin(done, total);
     }

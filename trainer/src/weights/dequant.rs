@@ -277,6 +277,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde::Deserialize;
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
@@ -284,18 +285,49 @@ mod tests {
     struct Case {
         bytes: String,
         values: String,
+        high_bytes: Vec<usize>,
+        stream_sha256: String,
+    }
+
+    fn cases() -> BTreeMap<String, Case> {
+        serde_json::from_str(include_str!("../../../tests/parity/gguf/dequant.json")).unwrap()
+    }
+
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    /// The random blocks of the script's `stream`.
+    fn stream(id: u32, ty: TensorType, high_bytes: &[usize]) -> Vec<u8> {
+        let mut state = (u64::from(id) << 32) + 1;
+        let mut next = |at: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let finite = if high_bytes.contains(&(at % ty.block_bytes())) { 0xBF } else { 0xFF };
+            state as u8 & finite
+        };
+        (0..1000 * ty.block_bytes()).map(&mut next).collect()
+    }
+
+    #[test]
+    fn a_thousand_blocks_of_random_bits_give_the_values_of_the_gguf_package() {
+        let cases = cases();
+        for (id, ty) in (0..64).filter_map(|id| Some((id, TensorType::from_id(id)?))) {
+            let case = &cases[ty.name()];
+            let values = ty.dequantize(&stream(id, ty, &case.high_bytes));
+            assert_eq!(hex::encode(Sha256::digest(bytes(&values))), case.stream_sha256, "{}", ty.name());
+        }
     }
 
     #[test]
     fn every_type_gives_the_bits_that_the_gguf_package_gives() {
-        let fixture = include_str!("../../../tests/parity/gguf/dequant.json");
-        let cases: BTreeMap<String, Case> = serde_json::from_str(fixture).unwrap();
+        let cases = cases();
         assert_eq!(cases.len(), TensorType::ALL.len());
         for ty in TensorType::ALL {
             let case = &cases[ty.name()];
             let values = ty.dequantize(&hex::decode(&case.bytes).unwrap());
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            assert_eq!(hex::encode(bytes), case.values, "{}", ty.name());
+            assert_eq!(hex::encode(bytes(&values)), case.values, "{}", ty.name());
         }
     }
 

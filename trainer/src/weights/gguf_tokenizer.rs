@@ -432,3 +432,7 @@ fn merges_by_score<'a>(vocabulary: &'a Vocabulary, scores: &[f32]) -> Vec<(&'a s
 #[cfg(test)]
 #[path = "gguf_tokenizer_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tokenizer_parity_tests.rs"]
+mod parity_tests;
