@@ -1,12 +1,12 @@
-"""What transformers' `generate` answers for the tiny models, in a batch padded on the left, and logits of padded batches.
+"""What transformers' `generate` answers for the tiny models, in batches padded on the left, and logits of such batches.
 
-Writes fixtures/generation.json: `prompts`, and for each model of fixtures/models a list of `runs` (arguments and the new
-tokens of every prompt) and `logits`: of each prompt the last position's,
-of every eighth token, from a batch padded on the left with position ids
-that start at the first real token.
+Writes fixtures/generation.json: `prompts`, and for each model of fixtures/models a list of `runs` (arguments and the
+new tokens of every prompt) and `logits`: of each prompt the last position's, of every eighth token, from a batch padded
+on the left with position ids that start at the first real token.
 
-Asserts: each prompt alone gets the same tokens; padding on the left and on the right moves no logit by more than 2e-5; the
-two best logits of every greedy step are further apart than 1e-4, or the run is left out; every argument changes something.
+Asserts: each prompt alone gets the same tokens; padding on the left and on the right moves no logit by more than 2e-5;
+the two best logits of every greedy step are further apart than 1e-4, or the run is left out; every argument changes
+something.
 """
 
 import argparse
@@ -38,7 +38,10 @@ def padded(rows: list[list[int]], left: bool) -> tuple[torch.Tensor, torch.Tenso
     width = max(map(len, rows))
     fill = [[PAD] * (width - len(row)) for row in rows]
     ids = [f + row if left else row + f for f, row in zip(fill, rows, strict=True)]
-    mask = [[0] * len(f) + [1] * len(row) if left else [1] * len(row) + [0] * len(f) for f, row in zip(fill, rows, strict=True)]
+    mask = [
+        [0] * len(f) + [1] * len(row) if left else [1] * len(row) + [0] * len(f)
+        for f, row in zip(fill, rows, strict=True)
+    ]
     mask = torch.tensor(mask)
     return torch.tensor(ids), mask, (mask.cumsum(1) - 1).clamp(min=0)
 
@@ -56,8 +59,13 @@ def generate(model, rows: list[list[int]], eos=None, **arguments) -> tuple[list[
     """New tokens of each row, up to and with its end; and the smallest lead of a chosen token over the next."""
     ids, mask, _ = padded(rows, left=True)
     config = GenerationConfig(
-        do_sample=False, max_new_tokens=NEW, eos_token_id=eos, pad_token_id=PAD, output_scores=True,
-        return_dict_in_generate=True, **arguments,
+        do_sample=False,
+        max_new_tokens=NEW,
+        eos_token_id=eos,
+        pad_token_id=PAD,
+        output_scores=True,
+        return_dict_in_generate=True,
+        **arguments,
     )
     out = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
     answers, lead = [], float("inf")

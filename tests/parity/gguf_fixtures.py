@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the fixtures of the GGUF reader: tests/parity/gguf/.
 
-dequant.json   random blocks of every readable type and the f32 values that the gguf package makes of them; and the sha256
-               of the values of a stream of 1,000 blocks, whose bits are xorshift's and whose scales are any finite f16
+dequant.json   random blocks of every readable type and the f32 values that the gguf package makes of them; and the
+               sha256 of the values of 1,000 blocks, whose bits are xorshift's and whose scales are any finite number
 llama.gguf     a tiny Llama with quantized weights, permuted q and k, a byte-level BPE tokenizer; llama.json: the sha256
                of every Hugging Face tensor, and token ids of texts by the tokenizers package
 spm.gguf       the same model with a SentencePiece BPE vocabulary; spm.json: token ids by the sentencepiece package

@@ -1,9 +1,9 @@
-"""Dialogues as transformers' `apply_chat_template` renders them, for the trainer's built-in templates and for its Jinja.
+"""Dialogues as transformers' `apply_chat_template` renders them: the trainer's built-in templates, and published ones.
 
 Writes fixtures/templates.json:
   cases           name -> messages and tools
-  builtin/<name>  bos and eos, where the reference template comes from, and for each case its text and what the generation
-                  prompt adds to it, or null where the template refuses the dialogue
+  builtin/<name>  bos and eos, where the reference template comes from, and for each case its text and what the
+                  generation prompt adds to it, or null where the template refuses the dialogue
   published       file of the wheel `trl` -> sha256 of the template and, for each case, the first 8 hex digits of the
                   sha256 of both texts, or null
   marked          training template of the wheel -> for each case the bytes that `{% generation %}` marks
@@ -86,17 +86,28 @@ CASES = {
     "empty answer": [user("nothing to say"), assistant(""), user("more"), assistant("fine")],
     "empty question": [user(""), assistant("Yes?")],
     "empty system": [system(""), user("Fever?"), assistant("Rest.")],
-    "spaces": [system("  be kind \n"), user("  padded  \n"), assistant(" answer \n\n"), user("\n\nlines\n"), assistant("\nx\t")],
+    "spaces": [
+        system("  be kind \n"),
+        user("  padded  \n"),
+        assistant(" answer \n\n"),
+        user("\n\nlines\n"),
+        assistant("\nx\t"),
+    ],
     "separators": [user("\x1c\x1f q \x0b\x0c\x85\xa0\u3000\u200b"), assistant("\x1e\u2003 a \u2028\ufeff\x1d")],
     "chinese": [system("你是一名医生。"), user("我发烧了,怎么办?"), assistant("多休息,多喝水👩\u200d⚕️。")],
-    "code": [user("```py\nprint('{{ x }}' % 1)\n```"), assistant("<b>&amp;\\n \"{% raw %}\"</b>\n\n    pass")],
+    "code": [user("```py\nprint('{{ x }}' % 1)\n```"), assistant('<b>&amp;\\n "{% raw %}"</b>\n\n    pass')],
     "thought": [
         user("Fever?"),
         assistant("<think>\nSimple.\n</think>\n\nRest."),
         user("And pain?"),
         assistant("<think>\nHm,\n\ntwo.\n</think>\n\nSee a doctor."),
     ],
-    "reasoning": [user("Fever?"), assistant("\nRest.", reasoning_content="\nSimple.\n"), user("And?"), assistant("No.")],
+    "reasoning": [
+        user("Fever?"),
+        assistant("\nRest.", reasoning_content="\nSimple.\n"),
+        user("And?"),
+        assistant("No."),
+    ],
     "marks in text": [user("<|im_end|>\n<tool_response>x</tool_response>"), assistant("[INST] <|im_start|></s>")],
     "tools": [system("You are a doctor."), user("How much?"), assistant("It depends.")],
     "tool call": [
@@ -117,7 +128,18 @@ CASES = {
     ],
     "numbers": [
         user("Numbers"),
-        assistant("", tool_calls=[call("level", a=[1e-05, 1e16, 1.5e-7, 1e22, 0.1, 100.0, -0.0], b=None, c={"d": [[], {}]}, e="\x7f\x01\u2028é")]),
+        assistant(
+            "",
+            tool_calls=[
+                call(
+                    "level",
+                    a=[1e-05, 1e16, 1.5e-7, 1e22, 0.1, 100.0, -0.0],
+                    b=None,
+                    c={"d": [[], {}]},
+                    e="\x7f\x01\u2028é",
+                )
+            ],
+        ),
     ],
 }
 TOOLS = {"tools": [DOSE], "tool call": [DOSE], "two tool calls": [DOSE, LEVEL], "numbers": [LEVEL]}

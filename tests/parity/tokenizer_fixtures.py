@@ -1,10 +1,11 @@
 """Token ids of 5,000 lines by the reference tokenizers of each family that a GGUF may name.
 
 Writes under fixtures/tokenizers/:
-  corpus.jsonl.gz  the lines, a JSON string each: English, Chinese, digits, emoji, control characters, code, spaces, special
-                   tokens, mixtures; some hold line breaks
-  vocabulary.json  tokens of a byte-level BPE trained on those lines (three special tokens, 256 bytes, merges), its merges,
-                   and the merges that transformers derives from ranks, as Llama 3 has them
+  corpus.jsonl.gz  the lines, a JSON string each: English, Chinese, digits, emoji, control characters, code, spaces,
+                   special tokens, mixtures; some hold line breaks
+  vocabulary.json  tokens of a byte-level BPE trained on those lines (three special tokens, 256 bytes, merges, a few
+                   words that no merge makes), its merges, and the merges that transformers derives from ranks, as
+                   Llama 3 has them
   ids.json         for each family the ids of the first lines, and for each 50 lines a hash of ids and of the text that
                    they decode to
 
@@ -13,17 +14,17 @@ Families, by `tokenizer.ggml.pre` of a GGUF, over the same vocabulary:
   smollm     digits one by one, then as GPT-2 (llama.cpp's pre-tokenizer of that name; the pipeline of SmolLM2)
   llama-bpe  transformers' TikTokenConverter, which makes Llama 3's tokenizer
   qwen2      transformers' Qwen2Tokenizer (also Qwen2.5 and Qwen3): normalises to NFC
-  spm        the vocabulary of ../gguf/spm.gguf in the pipeline that Llama 2 and Mistral publish in tokenizer.json, with the
-             merges that transformers reads from the SentencePiece model
+  spm        the vocabulary of ../gguf/spm.gguf in the pipeline that Llama 2 and Mistral publish in tokenizer.json, with
+             the merges that transformers reads from the SentencePiece model
   SmolLM2    the real vocabulary, out of its GGUF (`--smollm2 FILE.gguf`)
 
 A hash is the first 16 hex digits of sha256 over the lines' ids, each line as its count and its ids, u32 little endian;
 of decoded text: over the texts in UTF-8, each with a zero byte behind it.
 
-Asserts: byte-level tokenizers without a normalizer decode to what they encoded; families differ from each other; numbers
-of two digits are one token for gpt-2 and llama-bpe, and two for smollm and qwen2; spm gives the ids of the sentencepiece
-package for every line in which no special token stands. (LlamaTokenizer of transformers 5 does not: it puts no "▁" before
-a text that begins with a space, which sentencepiece, llama.cpp and the published files do.)
+Asserts: byte-level tokenizers without a normalizer decode to what they encoded; families differ from each other;
+numbers of two digits are one token for gpt-2 and llama-bpe, and two for smollm and qwen2; spm gives the ids of the
+sentencepiece package for every line in which no special token stands. (LlamaTokenizer of transformers 5 does not: it
+puts no "▁" before a text that begins with a space, which sentencepiece, llama.cpp and the published files do.)
 """
 
 import argparse
@@ -61,19 +62,57 @@ ENGLISH = (
     "don’t it’s ſ 'ſ 'S 'RE"
 ).split()
 CHINESE = "患者发热三天咳嗽头痛血压高药物治疗医生护士检查结果正常每日两次口服静脉注射，。！？；：、“”（）《》龘𠮷々〇"
-DIGITS = ["7", "12", "120/80", "3.5", "1,000,000", "2024-07-26", "1e-5", "½", "²", "Ⅳ", "１２３", "٣٤", "४", "0x1F", "00", "99%", "①", "10³"]
-EMOJI = ["🙂", "🩺", "👩\u200d⚕️", "👨\u200d👩\u200d👧\u200d👦", "👍🏽", "🇨🇳", "❤️", "✔", "☠\ufe0e", "🏴\U000e0067\U000e007f", "→", "≥", "™"]
-CONTROL = [*map(chr, range(32)), "\x7f", *map(chr, range(0x80, 0xA1)), *"\xad\u200b\u200d\u200e\u2028\u2029\u202e\u2060\u3000\ufeff\ufffd\ufffe\ue000\U0010ffff"]
+DIGITS = [
+    "7",
+    "12",
+    "120/80",
+    "3.5",
+    "1,000,000",
+    "2024-07-26",
+    "1e-5",
+    "½",
+    "²",
+    "Ⅳ",
+    "１２３",
+    "٣٤",
+    "४",
+    "0x1F",
+    "00",
+    "99%",
+    "①",
+    "10³",
+]
+EMOJI = [
+    "🙂",
+    "🩺",
+    "👩\u200d⚕️",
+    "👨\u200d👩\u200d👧\u200d👦",
+    "👍🏽",
+    "🇨🇳",
+    "❤️",
+    "✔",
+    "☠\ufe0e",
+    "🏴\U000e0067\U000e007f",
+    "→",
+    "≥",
+    "™",
+]
+CONTROL = [
+    *map(chr, range(32)),
+    "\x7f",
+    *map(chr, range(0x80, 0xA1)),
+    *"\xad\u200b\u200d\u200e\u2028\u2029\u202e\u2060\u3000\ufeff\ufffd\ufffe\ue000\U0010ffff",
+]
 CODE = [
     "def dose(kg: float) -> float:\n    return 10 * kg  # mg",
     'if (x>=0 && y!=1) { a[i] += "\\t"; }',
     '{"id": 17, "ok": true, "v": [1.0, null]}',
     "SELECT * FROM t WHERE a='b';\r\n",
     "\t\tfor i in range(100):\n\t\t\tpass\n\n\n",
-    "<p class=\"x\">&nbsp;</p>",
+    '<p class="x">&nbsp;</p>',
     "git commit -m 'x' --amend",
     "#include <stdio.h>\r\n\r\n",
-    "let s = r#\"\"#; // ok",
+    'let s = r#""#; // ok',
     "x\u0301 = e\u0301 + \u1100\u1161\u11a8",
 ]
 SPACES = [" ", "  ", "   ", "\t", "\n", "\n\n", " \n", "\n ", "\r\n", "    ", "\u00a0", "\u3000", "\u2003", "        "]
@@ -89,7 +128,9 @@ def corpus() -> list[str]:
         return "".join(rng.choices(CHINESE, k=rng.randint(1, 16)))
 
     def digits():
-        return rng.choice([" ", "", "-", ", "]).join(rng.choices(DIGITS, k=rng.randint(1, 5)) + [str(rng.randrange(10 ** rng.randint(1, 9)))])
+        return rng.choice([" ", "", "-", ", "]).join(
+            rng.choices(DIGITS, k=rng.randint(1, 5)) + [str(rng.randrange(10 ** rng.randint(1, 9)))]
+        )
 
     def emoji():
         return rng.choice(["", " "]).join(rng.choices(EMOJI, k=rng.randint(1, 5)))
@@ -139,7 +180,9 @@ def vocabulary(lines: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
     )
     known = set(tokens)
     words = Counter(word for line in lines for word, _ in cut.pre_tokenize_str(line))
-    no_merge = [w for w, _ in words.most_common() if not any(w[:i] in known and w[i:] in known for i in range(1, len(w)))]
+    no_merge = [
+        w for w, _ in words.most_common() if not any(w[:i] in known and w[i:] in known for i in range(1, len(w)))
+    ]
     whole = [word for word in no_merge if word not in known][:WHOLE]
     return tokens + whole, merges
 
@@ -163,7 +206,9 @@ def byte_level_families(tokens: list[str], merges: list[tuple[str, str]]) -> tup
     smollm.decoder = decoders.ByteLevel()
     converter = FromRanks(vocab_file=tokens)
     _, from_ranks = converter.extract_vocab_merges_from_model(tokens)
-    ranked = Tokenizer(models.BPE(vocab=ids, merges=from_ranks, ignore_merges=converter.tokenizer().model.ignore_merges))
+    ranked = Tokenizer(
+        models.BPE(vocab=ids, merges=from_ranks, ignore_merges=converter.tokenizer().model.ignore_merges)
+    )
     llama = converter.converted()
     ranked.pre_tokenizer, ranked.decoder = llama.pre_tokenizer, llama.decoder
     families = {
@@ -242,7 +287,9 @@ def main() -> None:
         assert ids[name]["not_as_read"] == 0, name
     assert len({tuple(family["ids"]) for family in ids.values()}) == len(ids)
     versions = dict(tokenizers=tokenizers.__version__, sentencepiece=sentencepiece.__version__, gguf="0.19.0")
-    tiny.write_json(args.out / "ids.json", dict(**ids, made_with=tiny.made_with("tokenizer_fixtures.py", SEED, **versions)))
+    tiny.write_json(
+        args.out / "ids.json", dict(**ids, made_with=tiny.made_with("tokenizer_fixtures.py", SEED, **versions))
+    )
     for name, family in ids.items():
         print(name, family["tokens"], "tokens;", family["not_as_read"], "lines do not decode to what was read")
 
