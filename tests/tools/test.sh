@@ -18,7 +18,8 @@ bash "$tools/prerequisites.sh"
 step "Format" cargo fmt --all --check
 step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medtrain
 MEDTRAIN_SMOLLM2=$(bash "$tools/model.sh" "$medtrain")
-export MEDTRAIN_SMOLLM2 PYTHONDONTWRITEBYTECODE=1
+MEDTRAIN_CHAT_TEMPLATES=$(bash "$tools/chat-templates.sh")
+export MEDTRAIN_SMOLLM2 MEDTRAIN_CHAT_TEMPLATES PYTHONDONTWRITEBYTECODE=1
 
 suite "Rust tests" cargo test --release --locked --workspace --exclude medtrain-e2e --no-fail-fast
 suite "Sample data tests" python3 -m unittest discover --start-directory tests/data/make
