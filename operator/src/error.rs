@@ -23,6 +23,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// All that [`Self::label`] gives.
+    pub const LABELS: [&str; 10] = [
+        "conflict",
+        "forbidden",
+        "invalid",
+        "api",
+        "connection",
+        "stale",
+        "timeout",
+        "not_leader",
+        "name_taken",
+        "template",
+    ];
+
     pub fn api(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
         move |source| Self::Api { what, source: Box::new(source) }
     }

@@ -19,6 +19,7 @@ use prometheus::{
 
 use crate::controller::decide::is_open;
 use crate::controller::validate::Training;
+use crate::error::Error;
 use crate::resource::RawTraining;
 
 pub const BUILD_INFO: &str = "medtrain_operator_build_info";
@@ -72,7 +73,10 @@ impl Metrics {
         let reconciles = counters(RECONCILE_TOTAL, "Reconciles by result (changed, unchanged, error).", &["result"])?;
         let errors = counters(RECONCILE_ERRORS_TOTAL, "Reconciles that failed, by reason.", &["reason"])?;
         let attempts = counters(STAGE_ATTEMPTS_TOTAL, "Attempts that ended.", &["kind", "outcome", "charged"])?;
-        // A counter that begins with 1 has no increase that an alert could see.
+        // A counter that begins with 1 has no increase that an alert or a panel could see.
+        for reason in Error::LABELS {
+            errors.with_label_values(&[reason]);
+        }
         for kind in StageKind::ALL {
             for reason in Reason::ALL.iter().filter(|reason| reason.is_charged()) {
                 attempts.with_label_values(&[kind.name(), reason.name(), "true"]);
@@ -279,5 +283,16 @@ mod tests {
         writer.apply_watcher_event(&Event::Delete(raw));
         let text = metrics.text();
         assert!(!text.contains(TRAINING_CONDITION) && !text.contains(STAGE_STATE), "{text}");
+    }
+
+    #[test]
+    fn every_reason_of_an_error_is_there_before_the_first_one() {
+        let text = Metrics::new().unwrap().text();
+        let template = serde_json::from_str::<u8>("x").unwrap_err();
+        for error in [Error::Stale, Error::Timeout(1), Error::NotLeader, Error::NameTaken("x".into()), template.into()]
+        {
+            let series = format!("{RECONCILE_ERRORS_TOTAL}{{reason=\"{}\"}} 0", error.label());
+            assert!(text.contains(&series), "{series}");
+        }
     }
 }
