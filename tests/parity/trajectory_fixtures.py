@@ -47,21 +47,7 @@ VOCAB = 64
 COMMON_TOKENS = 8
 PERTURBATION = 1e-7
 PERTURBED_RUNS = 4
-SMALL = dict(
-    vocab_size=VOCAB,
-    hidden_size=16,
-    intermediate_size=24,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    max_position_embeddings=64,
-    rms_norm_eps=1e-5,
-    tie_word_embeddings=False,
-    bos_token_id=1,
-    eos_token_id=2,
-    pad_token_id=0,
-    attention_dropout=0.0,
-)
+SMALL = dict(tiny.SMALL, vocab_size=VOCAB, hidden_size=16, intermediate_size=24, max_position_embeddings=64)
 QWEN = tiny.Family("qwen2", "", Qwen2Config, SMALL, misread={})
 LLAMA = tiny.Family("llama", "", LlamaConfig, SMALL, misread={})
 CAUSAL = transformers.AutoModelForCausalLM

@@ -26,21 +26,8 @@ fn tiny(family: &str) -> Decoder<Flex> {
     load::load(&fixtures().join("models").join(family), CONTEXT, &Default::default()).unwrap()
 }
 
-fn greedy(max_new_tokens: u32) -> SamplingArgs {
-    SamplingArgs { do_sample: false, ..sampling(max_new_tokens) }
-}
-
 fn sampling(max_new_tokens: u32) -> SamplingArgs {
-    SamplingArgs {
-        temperature: 1.0,
-        top_k: 0,
-        top_p: 1.0,
-        repetition_penalty: 1.0,
-        min_new_tokens: 0,
-        max_new_tokens,
-        do_sample: true,
-        seed: 7,
-    }
+    SamplingArgs { do_sample: true, seed: 7, ..SamplingArgs::greedy(max_new_tokens) }
 }
 
 fn stop(args: &SamplingArgs, eos: &[u32], strings: &[&str]) -> StopRules {
@@ -85,7 +72,7 @@ fn by_full_forward(model: &Decoder<Flex>, prompt: &[u32], tokens: usize) -> Vec<
 fn greedy_over_the_cache_is_greedy_over_full_forwards_in_every_family() {
     for family in ["llama", "llama3_rope", "llama_linear_rope", "mistral", "qwen2", "qwen3", "smollm2"] {
         let model = tiny(family);
-        for (prompt, ours) in PROMPTS.iter().zip(run(&model, &requests(&PROMPTS), &greedy(12), &[], 3)) {
+        for (prompt, ours) in PROMPTS.iter().zip(run(&model, &requests(&PROMPTS), &SamplingArgs::greedy(12), &[], 3)) {
             assert_eq!(ours.ids, by_full_forward(&model, prompt, 12), "{family}");
             assert_eq!(ours.finish, Length);
         }
@@ -128,7 +115,7 @@ fn a_batch_has_the_answers_and_logits_of_transformers_batch_padded_on_the_left()
             let args = SamplingArgs {
                 min_new_tokens: given["min_new_tokens"].as_u64().unwrap_or(0) as u32,
                 repetition_penalty: given["repetition_penalty"].as_f64().unwrap_or(1.0),
-                ..greedy(fixture["max_new_tokens"].as_u64().unwrap() as u32)
+                ..SamplingArgs::greedy(fixture["max_new_tokens"].as_u64().unwrap() as u32)
             };
             let eos: Vec<u32> = given.get("eos").map_or(vec![], |eos| serde_json::from_value(eos.clone()).unwrap());
             for batch in [0, 1, 3] {
@@ -167,11 +154,11 @@ fn the_stream_and_the_seed_decide_what_is_drawn() {
 fn an_end_of_sequence_token_ends_the_answer_and_is_part_of_it() {
     let model = tiny("smollm2");
     let prompt = requests(&[&[7, 12, 78]]);
-    let free = run(&model, &prompt, &greedy(12), &[], 1).remove(0).ids;
+    let free = run(&model, &prompt, &SamplingArgs::greedy(12), &[], 1).remove(0).ids;
     let first = free.iter().position(|id| *id == free[3]).unwrap();
-    let ended = run(&model, &prompt, &greedy(12), &[free[3]], 1).remove(0);
+    let ended = run(&model, &prompt, &SamplingArgs::greedy(12), &[free[3]], 1).remove(0);
     assert_eq!((ended.ids.as_slice(), ended.finish), (&free[..=first], Eos));
-    let held = SamplingArgs { min_new_tokens: 6, ..greedy(12) };
+    let held = SamplingArgs { min_new_tokens: 6, ..SamplingArgs::greedy(12) };
     let held = run(&model, &prompt, &held, &[free[3]], 1).remove(0).ids;
     assert!(held.len() > 6 && !held[..6].contains(&free[3]), "{held:?}");
 }
@@ -180,7 +167,7 @@ fn an_end_of_sequence_token_ends_the_answer_and_is_part_of_it() {
 fn an_answer_ends_where_the_context_is_full() {
     let model = tiny("smollm2");
     let long: Vec<u32> = (0..30).collect();
-    let answers = run(&model, &requests(&[&long, &[1, 2]]), &greedy(12), &[], 2);
+    let answers = run(&model, &requests(&[&long, &[1, 2]]), &SamplingArgs::greedy(12), &[], 2);
     assert_eq!((answers[0].ids.len(), answers[0].finish), (2, Length));
     assert_eq!((answers[1].ids.len(), answers[1].finish), (12, Length));
     assert_eq!(answers[0].ids, by_full_forward(&model, &long, 2));
@@ -189,7 +176,9 @@ fn an_answer_ends_where_the_context_is_full() {
 #[test]
 fn prompts_that_can_not_be_answered_are_refused_by_index() {
     let model = tiny("smollm2");
-    let message = |prompt: &[u32]| try_run(&model, &requests(&[&[1], prompt]), &greedy(4), &[], 2).unwrap_err().message;
+    let message = |prompt: &[u32]| {
+        try_run(&model, &requests(&[&[1], prompt]), &SamplingArgs::greedy(4), &[], 2).unwrap_err().message
+    };
     assert_eq!(message(&[]), "prompt 1: it has no tokens; a prompt needs at least one, such as BOS");
     assert_eq!(
         message(&[1; 32]),
@@ -203,7 +192,7 @@ fn prompts_that_can_not_be_answered_are_refused_by_index() {
 
 #[test]
 fn an_interruption_is_heeded_at_the_next_token() {
-    let (model, args) = (tiny("smollm2"), greedy(12));
+    let (model, args) = (tiny("smollm2"), SamplingArgs::greedy(12));
     let stop = stop(&args, &[], &[]);
     let generation = Generation { model: &model, adapter: None, args: &args, stop: &stop, tokenizer: None, batch: 2 };
     let seen = Cell::new(0);
@@ -263,7 +252,7 @@ fn smollm2_has_the_logits_and_greedy_answers_of_transformers() {
     let ids = |value: &Value| serde_json::from_value::<Vec<u32>>(value.clone()).unwrap();
     let prompts: Vec<Vec<u32>> = names.iter().map(|name| ids(&fixture[name]["ids"])).collect();
     let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-    let answers = run(&model, &requests(&prompts), &greedy(32), &[2], 3);
+    let answers = run(&model, &requests(&prompts), &SamplingArgs::greedy(32), &[2], 3);
     for ((name, prompt), answer) in names.iter().zip(&prompts).zip(answers) {
         let case = &fixture[name];
         assert_eq!((answer.ids, answer.finish), (ids(&case["greedy"]), Length), "{name}");

@@ -13,6 +13,7 @@ use crate::cli::training_file;
 use crate::data::fixture::Fixture;
 use crate::failure::Failure;
 use crate::model::ModelConfig;
+use crate::weights::peft::{AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter};
 use crate::weights::{Dtype, MAX_SHARD_BYTES, save_model};
 
 /// Rows of the tiny tokenizer's vocabulary, rounded up.
@@ -60,6 +61,28 @@ impl Lab {
         let lab = Self { dir: tempfile::tempdir().unwrap() };
         write_model(&lab.path("model"), &config());
         lab
+    }
+
+    /// An adapter over `inputs` columns in `adapter/`, of rank 4.
+    pub fn write_adapter(&self, inputs: usize, base: &str) {
+        let tensor = |shape: [usize; 2]| TensorData { shape: shape.to_vec(), data: vec![0.0; shape[0] * shape[1]] };
+        let path = "model.layers.0.self_attn.q_proj";
+        let tensors = AdapterTensors::from([
+            (format!("{path}.lora_A.weight"), tensor([4, inputs])),
+            (format!("{path}.lora_B.weight"), tensor([32, 4])),
+        ]);
+        let config = AdapterConfig {
+            task_type: TaskType::CausalLm,
+            r: 4,
+            lora_alpha: 8.0,
+            lora_dropout: 0.0,
+            target_modules: vec!["q_proj".into()],
+            use_rslora: false,
+            modules_to_save: Vec::new(),
+            base_model_name_or_path: Some(base.to_owned()),
+        };
+        fs::create_dir_all(self.path("adapter")).unwrap();
+        save_adapter(&self.path("adapter"), &config, &tensors).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -25,7 +25,7 @@ use crate::{
         fixture::{Lab, SPEC, config},
     },
     telemetry::{StopSignal, Style, TrainerState},
-    weights::peft::{self, AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter},
+    weights::peft,
 };
 
 /// A training of one SFT stage over the lab's model, with more fields of the stage, and its plan.
@@ -50,25 +50,8 @@ fn refusal(ws: &Workspace, stage: &PlannedStage) -> Failure {
 #[test]
 fn an_adapter_from_a_store_is_held_against_the_base_that_it_records() {
     let lab = Lab::new().with_data();
-    let tensor = |shape: [usize; 2]| TensorData { shape: shape.to_vec(), data: vec![0.0; shape[0] * shape[1]] };
-    let path = "model.layers.0.self_attn.q_proj";
-    let tensors = AdapterTensors::from([
-        (format!("{path}.lora_A.weight"), tensor([4, 32])),
-        (format!("{path}.lora_B.weight"), tensor([32, 4])),
-    ]);
-    let config = AdapterConfig {
-        task_type: TaskType::CausalLm,
-        r: 4,
-        lora_alpha: 8.0,
-        lora_dropout: 0.0,
-        target_modules: vec!["q_proj".into()],
-        use_rslora: false,
-        modules_to_save: Vec::new(),
-        base_model_name_or_path: None,
-    };
+    lab.write_adapter(32, "org/other");
     let dir = lab.path("adapter");
-    fs::create_dir(&dir).unwrap();
-    save_adapter(&dir, &config, &tensors).unwrap();
     let record = BaseRecord { base_model_name_or_path: "org/other".into(), weights_sha256: "ab".repeat(32) };
     record.write(&dir).unwrap();
     lab.training(SPEC, "    - {name: sft, kind: SFT, dataset: {train: [sft.jsonl]}}");
