@@ -149,6 +149,8 @@ async fn running(scenario: &Scenario) -> Result<Pod> {
 async fn an_edit_that_is_refused_stops_nothing_and_one_that_is_accepted_stops_what_changed() -> Result<()> {
     let scenario = Scenario::begin("change").await?;
     let mut training = training::long(&scenario.env, &scenario.store, "change", OUTPUT);
+    // It must still run after three preflights, however quick the machine.
+    training["spec"]["stages"][0]["train"]["maxSteps"] = (100 * training::LONG).into();
     scenario.apply(&training).await?;
     scenario.stage_until("change", "pt", "a checkpoint", has_a_checkpoint).await?;
     let pod = running(&scenario).await?;
