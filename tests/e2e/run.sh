@@ -5,6 +5,7 @@
 # `make images` made them; AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and MEDTRAIN_E2E_BUCKET
 # name an S3 server that its pods and this machine reach.
 # Arguments go to the test programs: a part of a test's name runs only those.
+# MEDTRAIN_E2E_LAST names a file that is made when the last program begins, whose tests run one at a time and mostly wait.
 source "$(dirname "${BASH_SOURCE[0]}")/../cluster/cluster.sh"
 
 # Sets `store`, `lease`, `scenarios` and `serial`, the programs that hold the tests. Built outside of the cluster's network, which
@@ -22,6 +23,9 @@ run_tests() {
     MEDTRAIN_TEST_STORE=s3://$MEDTRAIN_E2E_BUCKET/promises "$@" "$store" "${arguments[@]}" || failed=1
     "$@" "$lease" --test-threads=4 "${arguments[@]}" || failed=1
     "$@" "$scenarios" --test-threads=4 "${arguments[@]}" || failed=1
+    if [[ -n ${MEDTRAIN_E2E_LAST:-} ]]; then
+        touch "$MEDTRAIN_E2E_LAST"
+    fi
     "$@" "$serial" --test-threads=1 "${arguments[@]}" || failed=1
     return "$failed"
 }
@@ -83,7 +87,10 @@ fi
 if [[ -z ${KEEP:-} ]]; then
     trap 'bash "$here/down.sh" "$name"' EXIT
 fi
+# A cluster that starts leaves the processors idle for a while.
+(build_tests) &
 bash "$here/up.sh" "$name" >/dev/null
+wait "$!"
 prepare_runs
 archives=$(bash images/build.sh)
 mapfile -t images <<<"$archives"

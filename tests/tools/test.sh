@@ -3,15 +3,28 @@
 # All suites run even if one fails; the last line counts the tests of all of them.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
-logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
-failed=()
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+logs=$scratch/logs
+mkdir "$logs"
+touch "$scratch/failed"
 
 # suite TITLE COMMAND…: runs it, keeps its output for counting, and goes on if it fails.
 suite() {
     if ! step "$@" 2>&1 | tee "$logs/$1"; then
-        failed+=("$1")
+        printf ', %s' "$1" >>"$scratch/failed"
     fi
+}
+
+# What waits for clusters of its own, beside the end-to-end tests that mostly wait for theirs.
+others_with_a_cluster() {
+    until [[ -e $scratch/waits ]]; do
+        sleep 1
+        # Interrupted: that ended the script, and not what it runs beside.
+        [[ -d $scratch ]] || return 0
+    done
+    suite "Scale tests" bash tests/scale/run.sh 50
+    suite "Chart tests on a cluster" bash tests/chart/cluster/run.sh
 }
 
 bash "$tools/prerequisites.sh"
@@ -24,17 +37,19 @@ export MEDTRAIN_SMOLLM2 MEDTRAIN_CHAT_TEMPLATES PYTHONDONTWRITEBYTECODE=1
 suite "Rust tests" cargo test --release --locked --workspace --exclude medtrain-e2e --no-fail-fast
 suite "Sample data tests" python3 -m unittest discover --start-directory tests/data/make
 suite "Image tests" python3 -m unittest discover --start-directory images
-suite "End-to-end tests" bash tests/e2e/run.sh
-suite "Scale tests" bash tests/scale/run.sh 50
+others_with_a_cluster >"$scratch/others" 2>&1 &
+MEDTRAIN_E2E_LAST=$scratch/waits suite "End-to-end tests" bash tests/e2e/run.sh
+touch "$scratch/waits"
+wait
+cat "$scratch/others"
 suite "Tool tests" python3 -m unittest discover --start-directory tests/tools
 suite "Bench tests" python3 -m unittest discover --start-directory tests/bench
 suite "Chart tests" bash tests/chart/run.sh
-suite "Chart tests on a cluster" bash tests/chart/cluster/run.sh
-step "Lint" bash "$tools/lint.sh" || failed+=("Lint")
+step "Lint" bash "$tools/lint.sh" || printf ', Lint' >>"$scratch/failed"
 
-if ((${#failed[@]} > 0)); then
-    list=$(printf ', %s' "${failed[@]}")
-    say "failed: ${list:2}"
+failed=$(cat "$scratch/failed")
+if [[ -n $failed ]]; then
+    say "failed: ${failed:2}"
 fi
 # Closing lines read: cargo's `test result:`, unittest's `Ran N tests` with `OK (…)` or `FAILED (failures=…)`.
 cat "$logs"/* | awk '
@@ -46,4 +61,4 @@ cat "$logs"/* | awk '
         passed -= bad + number_after("skipped"); failed += bad; skipped += number_after("skipped")
     }
     END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
-((${#failed[@]} == 0))
+[[ -z $failed ]]
