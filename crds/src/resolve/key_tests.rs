@@ -183,42 +183,145 @@ fn every_field_changes_the_key_or_is_known_not_to() {
     }
 }
 
-#[test]
-fn a_new_field_needs_an_entry_in_the_table_above() {
-    for stage in with(&[]).stages {
-        let value = serde_json::to_value(&stage).unwrap();
-        let lora = value["tuning"]["lora"].clone();
-        for (section, fields) in
-            [("train", &value["train"]), ("ppo", &value["ppo"]), ("reward", &value["reward"]), ("lora", &lora)]
-        {
-            for field in fields.as_object().into_iter().flatten().map(|(name, _)| format!("{section}.{name}=")) {
-                assert!(
-                    FIELDS.iter().any(|(_, assignment, _)| assignment.starts_with(&field)),
-                    "{field} has no entry in FIELDS"
-                );
+/// Every field of the resource outside of its stages, likewise; what it does is seen in every stage's key.
+const FIELDS_OF_ALL: &[(&str, Effect)] = &[
+    ("cacheSalt=again", Effect::Other),
+    ("hub={endpoint: 'https://hub.example', secretRef: {name: other}}", Effect::Same),
+    ("lora.alpha=7", Effect::Other),
+    ("lora.dropout=0", Effect::Other),
+    ("lora.modulesToSave=[lm_head]", Effect::Other),
+    ("lora.rank=7", Effect::Other),
+    ("lora.targetModules=[q_proj]", Effect::Other),
+    ("lora.useRslora=true", Effect::Other),
+    ("output.uri=s3://other", Effect::Same),
+    ("podTemplate.image=other", Effect::Same),
+    ("queueName=other", Effect::Same),
+    ("retryToken=again", Effect::Same),
+    ("seed=7", Effect::Other),
+    ("storage=[]", Effect::Same),
+    ("suspend=true", Effect::Same),
+    ("ttlSecondsAfterFinished=5", Effect::Same),
+];
+
+/// Fields that one assignment does not tell enough about, and the test that does.
+const FIELDS_WITH_THEIR_OWN_TEST: &[(&str, fn())] = &[
+    ("model.chatTemplate", a_chat_template_of_the_model_is_one_of_each_stage_that_reads_dialogues),
+    ("model.uri", the_first_model_is_its_digest_not_where_it_lies),
+    ("model.revision", the_first_model_is_its_digest_not_where_it_lies),
+    ("model.random", a_random_model_is_its_configuration_tokenizer_and_seed),
+    ("model.tokenizer", a_random_model_is_its_configuration_tokenizer_and_seed),
+    ("stages.name", names_change_no_key),
+    ("stages.kind", the_key_of_a_known_stage_is_the_golden_one),
+    ("stages.inputs", an_input_is_what_it_holds_in_its_role),
+    ("stages.dataset.train", data_is_what_is_in_it_in_its_order_not_where_it_lies),
+    ("stages.dataset.eval", data_is_what_is_in_it_in_its_order_not_where_it_lies),
+];
+
+/// Paths of all fields, arrays without their index: what has fields of its own is named by them, but for those that
+/// have one entry as a whole.
+fn fields_of_the_resource() -> Vec<String> {
+    fn collect(schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+        let whole = ["hub", "podTemplate", "storage", "stages.inputs", "stages.podTemplate"].contains(&path);
+        let properties = schema["properties"].as_object().or(schema["items"]["properties"].as_object());
+        match properties.filter(|_| !whole) {
+            None => found.push(path.into()),
+            Some(properties) => {
+                for (name, schema) in properties {
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    collect(schema, &path, found);
+                }
             }
+        }
+    }
+    let definition: serde_json::Value =
+        serde_yaml::from_str(include_str!("../../generated/medicaltrainings.yaml")).unwrap();
+    let mut found = Vec::new();
+    collect(&definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"], "", &mut found);
+    found
+}
+
+#[test]
+fn every_field_of_the_resource_is_in_a_table_above() {
+    let of_stages = FIELDS.iter().map(|(_, assignment, _)| format!("stages.{assignment}"));
+    let of_all = FIELDS_OF_ALL.iter().map(|(assignment, _)| (*assignment).to_string());
+    let in_tables: std::collections::BTreeSet<String> = of_stages
+        .chain(of_all)
+        .map(|assignment| assignment.split('=').next().unwrap_or_default().to_string())
+        .map(|field| if field.contains("podTemplate") { field.replace(".image", "") } else { field })
+        .chain(FIELDS_WITH_THEIR_OWN_TEST.iter().map(|(field, _)| (*field).to_string()))
+        .collect();
+    let fields = fields_of_the_resource();
+    assert!(fields.len() > 80, "the definition was misread: {fields:?}");
+    let missing: Vec<_> = fields.iter().filter(|field| !in_tables.contains(*field)).collect();
+    assert!(missing.is_empty(), "no entry says whether these change a key: {missing:?}");
+    let unknown: Vec<_> = in_tables.iter().filter(|field| !fields.contains(field)).collect();
+    assert!(unknown == ["stages.full"], "entries for fields that do not exist: {unknown:?}");
+}
+
+#[test]
+fn every_field_outside_of_stages_changes_all_keys_or_none() {
+    let before = keys(&with(&[]));
+    for (assignment, effect) in FIELDS_OF_ALL {
+        let after = keys(&with(&[(*assignment).to_string()]));
+        for (a, b) in before.iter().zip(&after) {
+            let seen = if a == b { Effect::Same } else { Effect::Other };
+            assert_eq!(seen, *effect, "{assignment}");
         }
     }
 }
 
 #[test]
-fn seed_salt_and_recipe_change_every_key_but_names_and_queues_change_none() {
+fn a_chat_template_of_the_model_is_one_of_each_stage_that_reads_dialogues() {
+    let of_model = with(&["model.chatTemplate=chatml".into()]);
+    let stages = ["sft", "rm", "ppo"].map(|name| format!("stages.{name}.train.chatTemplate=chatml"));
+    assert_eq!(keys(&of_model), keys(&with(&stages)));
+    let same: Vec<_> = keys(&with(&[])).iter().zip(&keys(&of_model)).map(|(a, b)| a == b).collect();
+    assert_eq!(same, [true, false, false, false]);
+}
+
+#[test]
+fn the_first_model_is_its_digest_not_where_it_lies() {
     let before = keys(&with(&[]));
-    for assignment in ["seed=7", "cacheSalt=again"] {
-        let after = keys(&with(&[assignment.to_string()]));
-        assert!(before.iter().zip(&after).all(|(a, b)| a != b), "{assignment}");
-    }
-    for assignment in
-        ["queueName=other", "retryToken=again", "suspend=true", "output.uri=s3://other", "ttlSecondsAfterFinished=5"]
-    {
-        assert_eq!(keys(&with(&[assignment.to_string()])), before, "{assignment}");
-    }
+    assert_eq!(keys(&with(&["model={uri: 'hf://elsewhere/the-same', revision: v1}".into()])), before);
+    let resolved = resolved(PIPELINE);
+    let mut identities = identities(&resolved);
+    identities.model = Digest::commit(&"d".repeat(40)).unwrap();
+    let after = keys(&plan(&resolved, &identities).unwrap());
+    assert!(before.iter().zip(&after).all(|(a, b)| a != b), "{after:?}");
+}
+
+#[test]
+fn an_input_is_what_it_holds_in_its_role() {
+    let key = |inputs: &str, digest: &[u8]| {
+        let resolved = resolved(&PIPELINE.replace("kind: SFT", &format!("kind: SFT\n      inputs: {inputs}")));
+        let mut identities = identities(&resolved);
+        for uri in ["hf://a/b@v1", "hf://a/c@v1"] {
+            identities.inputs.insert(uri.into(), Digest::of(digest));
+        }
+        plan(&resolved, &identities).unwrap().stage("sft").unwrap().key.clone()
+    };
+    let policy = key(r#"{policy: {uri: "hf://a/b", revision: v1}}"#, b"one");
+    assert_eq!(key(r#"{policy: {uri: "hf://a/c", revision: v1}}"#, b"one"), policy);
+    assert_ne!(key(r#"{policy: {uri: "hf://a/b", revision: v1}}"#, b"two"), policy);
+    let from = key("{policy: {from: pt}}", b"one");
+    assert_ne!(from, policy);
+    assert_eq!(from, keys(&planned(PIPELINE))[1], "what follows from the order may be written out");
+    assert_ne!(key(r#"{policy: {from: pt}, adapter: {uri: "hf://a/b", revision: v1}}"#, b"one"), from);
+}
+
+#[test]
+fn a_recipe_changes_the_key() {
     let mut stage = with(&[]).stages.remove(0);
+    let before = stage_key(&stage);
     stage.recipe += 1;
-    assert_ne!(stage_key(&stage), before[0]);
+    assert_ne!(stage_key(&stage), before);
+}
+
+#[test]
+fn names_change_no_key() {
     let renamed = PIPELINE.replace("cardio-135m", "other").replace("name: sft", "name: tune");
     let resolved = resolved(&renamed);
-    assert_eq!(keys(&plan(&resolved, &identities(&resolved)).unwrap()), before);
+    assert_eq!(keys(&plan(&resolved, &identities(&resolved)).unwrap()), keys(&with(&[])));
 }
 
 #[test]
