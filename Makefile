@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint audit crds chart chart-test clean-demo images e2e e2e-kind scale cluster-up cluster-down
+.PHONY: help demo test bench parity lint audit crds chart chart-test clean-demo images e2e e2e-kind scale cluster-up cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ test: ## all tests, then lint; what CI runs
 
 bench: ## speed and memory beside the reference implementations
 	@bash tests/bench/run.sh
+
+parity: ## all comparisons with transformers, peft and trl made anew, as one table (`bash tests/parity/run.sh --seed 7`)
+	@bash tests/parity/run.sh
 
 images: ## the trainer's and the operator's container images, as OCI archives with SBOM
 	@bash images/build.sh

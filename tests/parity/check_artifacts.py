@@ -8,6 +8,7 @@ Writes nothing, prints what it finds, exits with 1 if a check fails. Give it any
                                           {"input_ids": [[int]], "logits": {"base"|"adapter"|"merged": [[[float]]]}},
                                           one `[tokens][vocab]` (reward: `[1][1]`) for each row of input_ids
   --runs DIR                              TensorBoard's EventAccumulator reads it; prints each tag with its steps
+  --notes FILE --name STAGE               also appends each comparison of logits as table.py reads it
 Differences above --tolerance (1e-3, as the stage itself demands of an f32 merge) fail.
 """
 
@@ -36,8 +37,9 @@ DEFAULT_TOKENS = 24
 class Report:
     """Lines for a person, and whether all checks held."""
 
-    def __init__(self) -> None:
+    def __init__(self, notes: Path | None, name: str, tolerance: float) -> None:
         self.failed = False
+        self.notes, self.name, self.tolerance = notes, name, tolerance
 
     def line(self, text: str) -> None:
         print(text)
@@ -45,6 +47,19 @@ class Report:
     def check(self, holds: bool, text: str) -> None:
         print(f"{'ok  ' if holds else 'FAIL'} {text}")
         self.failed |= not holds
+
+    def hold(self, quantity: str, case: str, ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> None:
+        """Compares logits; of the furthest one both values are noted."""
+        ours, theirs = (torch.cat([row.flatten() for row in rows]) for rows in (ours, theirs))
+        apart = (ours - theirs).abs()
+        at = int(apart.argmax())
+        drift = apart[at].item()
+        self.check(drift <= self.tolerance, f"{case}: {quantity}: largest difference of logits {drift:.3g}")
+        if self.notes:
+            values = dict(ours=ours[at].item(), theirs=theirs[at].item(), difference=drift, tolerance=self.tolerance)
+            note = dict(quantity=quantity, case=f"{self.name} {case}".strip(), compared=len(apart), **values)
+            with self.notes.open("a") as file:
+                file.write(json.dumps(note) + "\n")
 
 
 def load(directory: Path, reward: bool):
@@ -140,14 +155,12 @@ def check_models(report: Report, args) -> None:
     if args.base and args.merged:
         check_merge_changes(report, args.base, args.merged)
     if "adapter" in logits and "merged" in logits:
-        drift = furthest(logits["adapter"], logits["merged"])
-        report.check(drift <= args.tolerance, f"base+adapter against merged: largest difference of logits {drift:.3g}")
+        report.hold("ours in transformers and peft: merged against adapter", "", logits["merged"], logits["adapter"])
     for name, value in ours.items():
         if name not in logits:
             report.check(False, f"--ours has logits of {name!r}, but no such model was given")
             continue
-        drift = furthest(logits[name], value)
-        report.check(drift <= args.tolerance, f"{name}: our logits against transformers' and peft's: {drift:.3g}")
+        report.hold("medtrain logits against transformers and peft", name, value, logits[name])
 
 
 def check_runs(report: Report, directory: Path) -> None:
@@ -176,10 +189,12 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--reward", action="store_true", help="--merged is a reward model (an adapter says so itself)")
     parser.add_argument("--tolerance", type=float, default=1e-3)
+    parser.add_argument("--notes", type=Path)
+    parser.add_argument("--name", default="")
     args = parser.parse_args()
     if args.adapter and not args.base:
         parser.error("--adapter needs --base")
-    report = Report()
+    report = Report(args.notes, args.name, args.tolerance)
     if args.base or args.merged:
         check_models(report, args)
     if args.runs:

@@ -120,8 +120,9 @@ def write_case(name: str, options: dict, base_dir: Path, directory: Path) -> Non
         assert furthest(tiny.logits_of(again, ids), logits) == 0, "the stored adapter is another one"
 
     loss = tiny.loss_of(logits, labels)
-    loss.backward()
-    tensors = gradients(model, adapter)
+    exact = tiny.in_double(model)
+    tiny.loss_of(tiny.logits_of(exact, ids), labels).backward()
+    tensors = gradients(exact, adapter)
 
     scale = scale_of(model)
     merged = model.merge_and_unload()
@@ -156,8 +157,9 @@ def write_reward(base_dir: Path, pairs_from: Path, directory: Path) -> None:
     with torch.no_grad():
         assert torch.equal(tiny.scores_of(again, pairs), scores), "the stored adapter is another one"
     loss = tiny.bradley_terry(scores)
-    loss.backward()
-    tiny.write_tensors(directory / "expect.safetensors", gradients(model, adapter))
+    exact = tiny.in_double(model)
+    tiny.bradley_terry(tiny.scores_of(exact, pairs)).backward()
+    tiny.write_tensors(directory / "expect.safetensors", gradients(exact, adapter))
     tiny.write_json(
         directory / "expect.json",
         dict(

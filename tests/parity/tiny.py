@@ -4,8 +4,10 @@ Writes nothing. Asserts nothing. Everything here is a function of its arguments:
 parameter's name (not from the order of creation), threads are fixed to one, dropout is off.
 """
 
+import copy
 import hashlib
 import json
+import os
 import platform
 import warnings
 from dataclasses import dataclass
@@ -124,8 +126,13 @@ FAMILIES = [
 ]
 
 
+# Other random values than the committed ones: `run.sh --seed N`.
+OTHER_SEED = os.environ.get("PARITY_SEED")
+
+
 def generator(*parts) -> torch.Generator:
-    """A generator that depends only on `parts`."""
+    """A generator that depends only on `parts`, and on PARITY_SEED where it is set."""
+    parts = (*parts, OTHER_SEED) if OTHER_SEED else parts
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
@@ -212,6 +219,12 @@ def loss_of(logits: list[torch.Tensor], labels: list[list[int]]) -> torch.Tensor
         for row, target in zip(logits, labels, strict=True)
     )
     return total / target_count(labels)
+
+
+def in_double(model):
+    """A copy that computes in float64 (its norms and RoPE stay in float32, as transformers has it): gradients are taken
+    from it, since those of float32 are themselves off by up to 3e-5 where terms nearly cancel."""
+    return copy.deepcopy(model).double()
 
 
 def logits_of(model, ids: list[list[int]]) -> list[torch.Tensor]:

@@ -26,7 +26,7 @@ shell_scripts() {
             pinned_pip install --requirement "$tools/requirements-lint.txt" --target "$installed" || return
         fi
     fi
-    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/{bench,chart,chart/cluster,chart/live,cluster,e2e,scale}/*.sh images/*.sh .ci/run
+    "$shellcheck" --external-sources --source-path SCRIPTDIR "$tools"/*.sh tests/{bench,chart,chart/cluster,chart/live,cluster,e2e,parity,scale}/*.sh images/*.sh .ci/run
 }
 
 failed=()

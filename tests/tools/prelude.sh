@@ -61,3 +61,24 @@ pinned_pip() {
     PIP_ROOT_USER_ACTION=ignore python3 -m pip "$1" --quiet --disable-pip-version-check --no-cache-dir --no-deps \
         --only-binary :all: --require-hashes "${@:2}" >&2
 }
+
+# virtual_environment NAME REQUIREMENTS: makes a Python environment with these packages where it is missing, and prints
+# the path of its interpreter. One a NAME: another requirements file replaces it. It counts once its marker is there, so
+# an interrupted one is made anew.
+virtual_environment() {
+    local digest venv=$cache/venv/$1
+    digest=$(sha256sum "$2") && digest=${digest:0:12} || return
+    if [[ ! -e $venv/$digest ]]; then
+        say "Preparing Python packages of ${2#"$root"/} (a download of some GB)"
+        rm -rf "$venv"
+        mkdir -p "$cache/venv"
+        python3 -m venv "$venv" || {
+            say "python3 can't make virtual environments: install python3-venv (Debian's name)"
+            return 1
+        }
+        PIP_ROOT_USER_ACTION=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+            --requirement "$2" >&2 || return
+        touch "$venv/$digest"
+    fi
+    printf '%s\n' "$venv/bin/python"
+}

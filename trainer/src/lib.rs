@@ -16,6 +16,8 @@ pub mod model;
 pub mod objective;
 pub mod ops;
 pub mod optim;
+#[cfg(test)]
+pub(crate) mod parity;
 pub mod preflight;
 pub mod stages;
 pub mod telemetry;

@@ -108,15 +108,10 @@ fn places(config: &ModelConfig, r: usize) -> BTreeMap<String, Vec<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use burn_flex::Flex;
 
     use super::*;
-
-    fn fixture(path: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures").join(path)
-    }
+    use crate::parity::fixture_path as fixture;
 
     fn load_on(base: &str) -> Result<LoadedAdapter<Flex>> {
         let base = fixture(base);

@@ -90,7 +90,7 @@ fn a_model_without_a_template_asks_for_one_or_for_raw() {
 
 #[test]
 fn a_reward_model_is_refused() {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures/models/llama_reward");
+    let model = crate::parity::fixture_path("models/llama_reward");
     let message = predict(&model, ROWS, &[]).unwrap_err().message;
     assert!(
         message.ends_with(

@@ -9,7 +9,7 @@ use super::*;
 use crate::{cli::fixture::model_args, model::fixture::speaking_model};
 
 fn fixture(path: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures").join(path).display().to_string()
+    crate::parity::fixture_path(path).display().to_string()
 }
 
 fn args(model: &str, adapter: Option<&str>) -> ModelArgs {

@@ -92,21 +92,17 @@ fn row_logits<B: LmBackend>(
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use super::*;
-    use crate::weights::ModelFiles;
-
-    fn fixture(path: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures").join(path)
-    }
+    use crate::{parity, weights::ModelFiles};
 
     fn expect(path: &str) -> Value {
-        serde_json::from_str(&std::fs::read_to_string(fixture(path).join("expect.json")).unwrap()).unwrap()
+        parity::fixture(&format!("{path}/expect"))
     }
 
     fn ours(model: &str, adapter: Option<&str>, rows: &Value) -> Value {
-        let path = |path: &str| fixture(path).display().to_string();
+        let path = |path: &str| parity::fixture_path(path).display().to_string();
         let args = ModelArgs { model: path(model), adapter: adapter.map(path), ..unused() };
         let rows: Vec<Vec<u32>> = serde_json::from_value(rows.clone()).unwrap();
         logits(&args.load::<Flex>(&Default::default()).unwrap(), &rows, "base").unwrap()
@@ -116,13 +112,11 @@ mod tests {
         crate::cli::fixture::model_args(Path::new("unused"))
     }
 
-    fn assert_row(ours: &Value, expect: &str, tensor: &str) {
+    fn assert_row(ours: &Value, case: &str, tensor: &str) {
         let ours: Vec<Vec<f32>> = serde_json::from_value(ours.clone()).unwrap();
-        let expect = ModelFiles::open_file(&fixture(expect).join("expect.safetensors")).unwrap();
+        let expect = ModelFiles::open_file(&parity::fixture_path(case).join("expect.safetensors")).unwrap();
         let (_, theirs) = expect.read_f32(tensor).unwrap();
-        assert_eq!(ours.concat().len(), theirs.len());
-        let error = ours.concat().iter().zip(&theirs).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
-        assert!(error < 2e-5, "{tensor}: {error}");
+        parity::hold_values("medtrain logits", &format!("{case} {tensor}"), &ours.concat(), &theirs, |_| 1.0, 2e-5);
     }
 
     #[test]
@@ -148,7 +142,8 @@ mod tests {
                 for row in 0..2 {
                     let ours = found["logits"][name][row][0][0].as_f64().unwrap();
                     let theirs = expect["scores"][row][answer].as_f64().unwrap();
-                    assert!((ours - theirs).abs() < 2e-5, "{name} {answer} {row}: {ours}, expected {theirs}");
+                    let case = format!("{name} {answer} {row}");
+                    parity::hold("medtrain logits: scores", &case, ours, theirs, (ours - theirs).abs(), 2e-5);
                 }
             }
         }
@@ -156,7 +151,7 @@ mod tests {
 
     #[test]
     fn ids_that_are_no_tokens_of_the_model_are_refused() {
-        let args = ModelArgs { model: fixture("models/llama").display().to_string(), ..unused() };
+        let args = ModelArgs { model: parity::fixture_path("models/llama").display().to_string(), ..unused() };
         let loaded = args.load::<Flex>(&Default::default()).unwrap();
         let message = check(&[vec![1], vec![2, 128]], &loaded).unwrap_err().message;
         assert_eq!(message, "--ids: row 1 must have 1 to 256 ids below 128, the model's vocabulary");

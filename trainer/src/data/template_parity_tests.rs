@@ -14,7 +14,7 @@ use crate::data::dialogue::tests::{marked, tokenizer_for};
 use crate::data::fixture::Fixture;
 use crate::data::formats::{Row, Shape};
 use crate::data::prepare::tests::train_args;
-use crate::objective::parity_tests::fixture;
+use crate::parity::{self, fixture};
 
 struct Case {
     messages: Vec<Message>,
@@ -78,8 +78,9 @@ fn built_ins_render_what_transformers_renders() {
                 continue;
             };
             let [text, prompt] = [0, 1].map(|i| text[i].as_str().unwrap());
-            assert_eq!(render(false).unwrap(), text, "{name}, {case}");
-            assert_eq!(render(true).unwrap(), format!("{text}{prompt}"), "{name}, {case}");
+            let title = format!("{name}, {case}");
+            parity::hold_same("templates: texts", &title, &render(false).unwrap(), &text.to_owned());
+            parity::hold_same("templates: prompts", &title, &render(true).unwrap(), &format!("{text}{prompt}"));
         }
     }
 }
@@ -231,5 +232,5 @@ fn published_templates_render_as_in_transformers_and_train_what_they_mark() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {compared} differ:\n{}", wrong.len(), wrong.join("\n"));
+    parity::hold_none_differ("templates: published ones, texts and marks", "", compared, &wrong);
 }

@@ -1,9 +1,6 @@
 //! Promises of [`super::sampler`], on the tiny models of tests/parity and, where it is there, on SmolLM2.
 
-use std::{
-    cell::Cell,
-    path::{Path, PathBuf},
-};
+use std::{cell::Cell, path::PathBuf};
 
 use burn_flex::Flex;
 use serde_json::{Value, json};
@@ -14,16 +11,13 @@ use crate::{
     failure::Result,
     model::{Decoder, ModelConfig, load},
     ops::{Segments, to_host},
+    parity,
 };
 
 const CONTEXT: usize = 32;
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures")
-}
-
 fn tiny(family: &str) -> Decoder<Flex> {
-    load::load(&fixtures().join("models").join(family), CONTEXT, &Default::default()).unwrap()
+    load::load(&parity::fixture_path("models").join(family), CONTEXT, &Default::default()).unwrap()
 }
 
 fn sampling(max_new_tokens: u32) -> SamplingArgs {
@@ -103,8 +97,7 @@ fn a_request_gets_the_same_answer_in_any_batch() {
 /// transformers pads its batches on the left, ours have no padding (`tests/parity/generation_fixtures.py`).
 #[test]
 fn a_batch_has_the_answers_and_logits_of_transformers_batch_padded_on_the_left() {
-    let fixture: Value =
-        serde_json::from_str(&std::fs::read_to_string(fixtures().join("generation.json")).unwrap()).unwrap();
+    let fixture = parity::fixture("generation");
     let rows = |value: &Value| serde_json::from_value::<Vec<Vec<u32>>>(value.clone()).unwrap();
     let prompts = rows(&fixture["prompts"]);
     let requests = requests(&prompts.iter().map(Vec::as_slice).collect::<Vec<_>>());
@@ -121,7 +114,8 @@ fn a_batch_has_the_answers_and_logits_of_transformers_batch_padded_on_the_left()
             for batch in [0, 1, 3] {
                 let ours: Vec<Vec<u32>> =
                     run(&model, &requests, &args, &eos, batch).into_iter().map(|answer| answer.ids).collect();
-                assert_eq!(ours, rows(&expected["answers"]), "{family}, {given}, batch {batch}");
+                let case = format!("{family}, {given}, batch {batch}");
+                parity::hold_same("generation: greedy answers", &case, &ours, &rows(&expected["answers"]));
             }
         }
         let segments = Segments::from_lengths(prompts.iter().map(Vec::len));
@@ -129,11 +123,9 @@ fn a_batch_has_the_answers_and_logits_of_transformers_batch_padded_on_the_left()
         let every = fixture["every"].as_u64().unwrap() as usize;
         for (row, (range, expected)) in segments.ranges().zip(expected["logits"].as_array().unwrap()).enumerate() {
             let ours = to_host(&model.logits(&hidden.clone().narrow(0, range.end - 1, 1), None));
-            let expected: Vec<f32> = serde_json::from_value(expected.clone()).unwrap();
-            let scale = expected.iter().fold(1e-3_f32, |most, logit| most.max(logit.abs()));
-            for (ours, expected) in ours.iter().step_by(every).zip(&expected) {
-                assert!((ours - expected).abs() / scale < 2e-5, "{family}, prompt {row}: {ours}, not {expected}");
-            }
+            let ours: Vec<f32> = ours.into_iter().step_by(every).collect();
+            let case = format!("{family}, prompt {row}");
+            parity::hold_all("generation: logits after prompts", &case, &ours, &parity::numbers(expected), 2e-5);
         }
     }
 }
@@ -246,8 +238,7 @@ fn smollm2_has_the_logits_and_greedy_answers_of_transformers() {
         return;
     };
     let model: Decoder<Flex> = load::load(&dir, 256, &Default::default()).unwrap();
-    let text = std::fs::read_to_string(fixtures().join("smollm2.json")).unwrap();
-    let fixture: Value = serde_json::from_str(&text).unwrap();
+    let fixture = parity::fixture("smollm2");
     let names = ["english", "chat", "chinese", "digits", "code", "spaces"];
     let ids = |value: &Value| serde_json::from_value::<Vec<u32>>(value.clone()).unwrap();
     let prompts: Vec<Vec<u32>> = names.iter().map(|name| ids(&fixture[name]["ids"])).collect();

@@ -16,15 +16,12 @@ use super::{decoder::Pass, load, *};
 use crate::{
     adapter::{self, Adapter},
     ops::{LmBackend, Segments, to_host},
+    parity,
     weights::{ModelFiles, peft},
 };
 
 /// Two right f32 implementations differ by up to 6e-6 on these models (tests/parity/README.md).
-const TOLERANCE: f32 = 2e-5;
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures")
-}
+const TOLERANCE: f64 = 2e-5;
 
 struct Case {
     rows: Vec<Vec<u32>>,
@@ -65,13 +62,6 @@ impl Case {
     }
 }
 
-fn assert_close(what: &str, ours: &[f32], theirs: &[f32]) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    let scale = theirs.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
-    let error = ours.iter().zip(theirs).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs())) / scale;
-    assert!(error < TOLERANCE, "{what}: relative difference {error:e}");
-}
-
 /// The mean cross-entropy over the case's targets and all gradients.
 fn train(model: &Decoder<Flex>, adapter: Option<&Adapter<Flex>>, case: &Case, pass: &Pass) -> (f64, Gradients<Flex>) {
     let (ids, segments) = case.packed();
@@ -108,7 +98,7 @@ const FAMILIES: [&str; 7] = ["llama", "llama3_rope", "llama_linear_rope", "mistr
 #[test]
 fn logits_loss_and_every_gradient_of_each_family_equal_transformers() {
     for family in FAMILIES {
-        let dir = fixtures().join("models").join(family);
+        let dir = parity::fixture_path("models").join(family);
         let case = Case::open(&dir, &dir);
         let model = load::load::<Flex>(&dir, 32, &Default::default()).unwrap();
         let (ids, segments) = case.packed();
@@ -116,18 +106,19 @@ fn logits_loss_and_every_gradient_of_each_family_equal_transformers() {
         for (row, range) in segments.ranges().enumerate() {
             let ours = to_host(&logits.clone().narrow(0, range.start, range.len()));
             let theirs = case.expect.read_f32(&format!("logits.{row}")).unwrap().1;
-            assert_close(&format!("{family} logits {row}"), &ours, &theirs);
+            parity::hold_all("model: logits", family, &ours, &theirs, TOLERANCE);
         }
         for gradient_checkpointing in [false, true] {
             let pass = Pass { train_base: true, gradient_checkpointing, ..Pass::default() };
             let (loss, gradients) = train(&model, None, &case, &pass);
             let expected = case.json["loss"].as_f64().unwrap();
-            assert!((loss - expected).abs() < 2e-6 * expected, "{family}: loss {loss}, expected {expected}");
+            parity::hold_relative("model: loss", family, loss, expected, 2e-6);
             let expected: Vec<&str> = case.expect.names().filter_map(|name| name.strip_prefix("grad.")).collect();
             assert_eq!(gradients.names().collect::<Vec<_>>(), expected, "{family}");
             for name in expected {
                 let theirs = case.expect.read_f32(&format!("grad.{name}")).unwrap().1;
-                assert_close(&format!("{family} {name}"), &to_host(gradients.get(name).unwrap()), &theirs);
+                let ours = to_host(gradients.get(name).unwrap());
+                parity::hold_all("model: gradients", &format!("{family} {name}"), &ours, &theirs, TOLERANCE);
             }
         }
     }
@@ -146,10 +137,10 @@ fn lora_args(config: &peft::AdapterConfig) -> LoraArgs {
 
 #[test]
 fn adapters_written_by_peft_give_its_logits_gradients_and_merged_weights() {
-    let base = fixtures().join("models/llama");
+    let base = parity::fixture_path("models/llama");
     let model = load::load::<Flex>(&base, 32, &Default::default()).unwrap();
     for name in ["all_linear", "rslora", "lm_head_saved", "embed_saved", "attention_only"] {
-        let dir = fixtures().join("lora").join(name);
+        let dir = parity::fixture_path("lora").join(name);
         let case = Case::open(&dir, &base);
         let (config, tensors) = peft::load_adapter(&dir.join("adapter")).unwrap();
         let lora = lora_args(&config);
@@ -172,23 +163,25 @@ fn adapters_written_by_peft_give_its_logits_gradients_and_merged_weights() {
             for (what, ours) in [("logits", &logits), ("merged_logits", &merged_logits)] {
                 let ours = to_host(&ours.clone().narrow(0, range.start, range.len()));
                 let theirs = case.expect.read_f32(&format!("{what}.{row}")).unwrap().1;
-                assert_close(&format!("{name} {what} {row}"), &ours, &theirs);
+                parity::hold_all(&format!("adapter of peft: {what}"), name, &ours, &theirs, TOLERANCE);
             }
         }
         let checked = case.json["merged_weight"].as_str().unwrap();
         let theirs = case.expect.read_f32(&format!("merged.{checked}")).unwrap().1;
-        assert_close(&format!("{name} {checked}"), &merged_weights[checked], &theirs);
+        let ours = &merged_weights[checked];
+        parity::hold_all("adapter of peft: merged weights", &format!("{name} {checked}"), ours, &theirs, TOLERANCE);
 
         let (loss, gradients) = train(&model, Some(&adapter), &case, &Pass::default());
         let expected = case.json["loss"].as_f64().unwrap();
-        assert!((loss - expected).abs() < 2e-6 * expected, "{name}: loss {loss}, expected {expected}");
+        parity::hold_relative("adapter of peft: loss", name, loss, expected, 2e-6);
         let ours: Vec<&str> = gradients.names().collect();
         let mut checked = 0;
         for full in case.expect.names().filter(|name| name.starts_with("grad.")) {
             let short = full.trim_start_matches("grad.").trim_start_matches("base_model.model.");
             assert!(ours.contains(&short), "{name}: no gradient for {short}");
             let theirs = case.expect.read_f32(full).unwrap().1;
-            assert_close(&format!("{name} {short}"), &to_host(gradients.get(short).unwrap()), &theirs);
+            let ours = to_host(gradients.get(short).unwrap());
+            parity::hold_all("adapter of peft: gradients", &format!("{name} {short}"), &ours, &theirs, TOLERANCE);
             checked += 1;
         }
         assert_eq!(checked, ours.len(), "{name}");
@@ -196,7 +189,7 @@ fn adapters_written_by_peft_give_its_logits_gradients_and_merged_weights() {
 }
 
 fn smollm2() -> (Decoder<Flex>, Case) {
-    let dir = fixtures().join("models/smollm2");
+    let dir = parity::fixture_path("models/smollm2");
     (load::load::<Flex>(&dir, 32, &Default::default()).unwrap(), Case::open(&dir, &dir))
 }
 
@@ -260,8 +253,8 @@ fn a_cached_continuation_gives_the_hidden_states_of_the_whole_row() {
         let next = [case.rows[0][6 + step], case.rows[1][4 + step]];
         let hidden = model.decode(&next, &slots, None, &mut cache);
         for (row, position) in [(0, 6 + step), (1, 13 + 4 + step)] {
-            let ours = to_host(&hidden.clone().narrow(0, row, 1));
-            assert_close("decoded", &ours, &to_host(&whole.clone().narrow(0, position, 1)));
+            let (ours, whole) = (hidden.clone().narrow(0, row, 1), whole.clone().narrow(0, position, 1));
+            assert!(parity::l2(&to_host(&ours), &to_host(&whole)) < 1e-5);
         }
     }
     assert_eq!([cache.length(2), cache.length(0), cache.length(1)], [11, 9, 0]);
@@ -280,7 +273,7 @@ fn an_unsupported_architecture_is_refused_with_the_list_of_supported_ones() {
 
 #[test]
 fn a_scaling_of_rope_that_is_not_implemented_is_refused() {
-    let text = std::fs::read_to_string(fixtures().join("models/llama/config.json")).unwrap();
+    let text = std::fs::read_to_string(parity::fixture_path("models/llama/config.json")).unwrap();
     let mut config: Value = serde_json::from_str(&text).unwrap();
     config["rope_parameters"] = serde_json::json!({"rope_type": "yarn", "factor": 4.0});
     let message = ModelConfig::from_json(config).unwrap_err().message;

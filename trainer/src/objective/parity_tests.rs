@@ -1,7 +1,5 @@
 //! The objectives against PyTorch in f64 and against TRL 0.4.7 (`tests/parity/ppo_fixtures.py`, `ppo_trl_fixtures.py`).
 
-use std::path::Path;
-
 use medtrain_crds::stage::{PpoArgs, RewardArgs};
 use serde_json::Value;
 
@@ -14,24 +12,10 @@ use super::ppo::{PpoMinibatch, ppo_minibatch};
 use super::rewards::token_rewards;
 use super::rows::Rows;
 use super::whiten::whiten;
+use crate::parity::{self, fixture, numbers};
 
 /// f32 arithmetic on values of order 1 against f64.
 const TOLERANCE: f64 = 5e-6;
-
-/// `tests/parity/fixtures/<name>.json`.
-pub(crate) fn fixture(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/parity/fixtures/{name}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str(&text).unwrap()
-}
-
-/// The numbers of nested arrays, flat.
-pub(crate) fn numbers(value: &Value) -> Vec<f32> {
-    match value {
-        Value::Array(items) => items.iter().flat_map(numbers).collect(),
-        number => vec![number.as_f64().unwrap() as f32],
-    }
-}
 
 fn mask(value: &Value) -> Vec<bool> {
     numbers(value).into_iter().map(|x| x != 0.0).collect()
@@ -43,7 +27,7 @@ fn rows(mask: &Value) -> Rows {
 
 fn close(what: &str, got: f64, want: &Value) {
     let want = want.as_f64().unwrap();
-    assert!((got - want).abs() <= TOLERANCE * want.abs().max(1.0), "{what}: {got} is not {want}");
+    parity::hold("PPO and reward formulas", what, got, want, (got - want).abs() / want.abs().max(1.0), TOLERANCE);
 }
 
 /// Compares where `mask` is true.
@@ -100,8 +84,10 @@ fn the_adaptive_coefficient_is_that_of_trl() {
         KlCoefficient::adaptive(number("init_kl_coef"), number("kl_target"), number("kl_horizon")).unwrap();
     for (step, trl) in case["steps"].as_array().unwrap().iter().zip(trl.as_array().unwrap()) {
         coefficient.update(step["kl"].as_f64().unwrap(), step["samples"].as_u64().unwrap()).unwrap();
-        assert!((coefficient.value() - step["coef"].as_f64().unwrap()).abs() < 1e-15);
-        assert!((coefficient.value() - trl.as_f64().unwrap()).abs() < 1e-15);
+        for want in [step["coef"].as_f64().unwrap(), trl.as_f64().unwrap()] {
+            let got = coefficient.value();
+            parity::hold("PPO: adaptive KL coefficient", "", got, want, (got - want).abs(), 1e-15);
+        }
     }
 }
 

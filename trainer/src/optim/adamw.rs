@@ -109,26 +109,19 @@ impl<B: LmBackend> AdamW<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use burn_flex::Flex;
     use serde_json::Value;
 
     use super::*;
-    use crate::model::Parameter;
-
-    fn floats(value: &Value) -> Vec<f32> {
-        match value {
-            Value::Array(items) => items.iter().flat_map(floats).collect(),
-            number => vec![number.as_f64().unwrap() as f32],
-        }
-    }
+    use crate::{
+        model::Parameter,
+        parity::{self, numbers},
+    };
 
     /// Ten steps with clipping and decay groups, for each setting of tests/parity/optim_fixtures.py.
     #[test]
     fn ten_steps_equal_torch() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures/optim.json");
-        let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let json = parity::fixture("optim");
         let cases = json["adamw"].as_array().unwrap();
         assert!(cases.len() >= 3);
         for case in cases {
@@ -144,7 +137,7 @@ mod tests {
             let undecayed: Vec<&str> = case["no_decay"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
             let mut parameters: Parameters<Flex> = BTreeMap::new();
             for (name, start) in case["start"].as_object().unwrap() {
-                let values = floats(start);
+                let values = numbers(start);
                 // A shape of one dimension is what exempts a tensor from decay.
                 let shape = if undecayed.contains(&name.as_str()) { vec![values.len()] } else { vec![1, values.len()] };
                 parameters.insert(name.clone(), Parameter::new(shape, values, &Default::default()));
@@ -153,17 +146,16 @@ mod tests {
             for step in case["steps"].as_array().unwrap() {
                 let mut gradients = Gradients::default();
                 for (name, gradient) in step["grads"].as_object().unwrap() {
-                    gradients.add(name.clone(), upload::<Flex>(floats(gradient), &Default::default()));
+                    gradients.add(name.clone(), upload::<Flex>(numbers(gradient), &Default::default()));
                 }
                 let norm = gradients.global_norm();
                 let expected = step["grad_norm"].as_f64().unwrap();
-                assert!((norm - expected).abs() < 1e-6 * expected, "norm {norm}, torch {expected}");
+                parity::hold_relative("AdamW: norm that is clipped", "", norm, expected, 1e-6);
                 let factor = clip_factor(norm, args.max_grad_norm);
                 optimizer.step(&mut parameters, &gradients, step["lr"].as_f64().unwrap(), factor, &args);
                 for (name, expected) in step["params"].as_object().unwrap() {
-                    for (ours, theirs) in parameters[name].to_host().iter().zip(floats(expected)) {
-                        assert!((ours - theirs).abs() < 2e-6 * theirs.abs().max(0.1), "{name}: {ours}, torch {theirs}");
-                    }
+                    let (ours, theirs) = (parameters[name].to_host(), numbers(expected));
+                    parity::hold_values("AdamW: parameters", name, &ours, &theirs, |v| v.abs().max(0.1), 2e-6);
                 }
             }
         }

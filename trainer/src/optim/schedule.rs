@@ -48,6 +48,7 @@ mod tests {
     use medtrain_crds::stage::{IntervalStrategy, OverlongPolicy};
 
     use super::*;
+    use crate::parity;
 
     fn args() -> TrainArgs {
         TrainArgs {
@@ -109,7 +110,7 @@ mod tests {
     /// transformers' own schedules (`tests/parity/optim_fixtures.py`).
     #[test]
     fn factors_are_those_of_transformers() {
-        let fixture = crate::objective::parity_tests::fixture("optim");
+        let fixture = parity::fixture("optim");
         let cases = fixture["schedules"].as_array().unwrap();
         assert!(cases.len() >= 8);
         for case in cases {
@@ -117,7 +118,8 @@ mod tests {
             let (warmup, total) = (case["warmup_steps"].as_u64().unwrap(), case["total_steps"].as_u64().unwrap());
             for (step, want) in (0..).zip(case["factors"].as_array().unwrap()) {
                 let (got, want) = (factor(schedule, step, warmup, total), want.as_f64().unwrap());
-                assert!((got - want).abs() < 1e-15, "{schedule:?} {warmup}/{total}, step {step}: {got} is not {want}");
+                let case = format!("{schedule:?} {warmup}/{total}, step {step}");
+                parity::hold("learning rate: factors of schedules", &case, got, want, (got - want).abs(), 1e-15);
             }
         }
     }

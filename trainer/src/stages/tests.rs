@@ -1,7 +1,7 @@
 //! What must not change a step's loss and gradients: how examples are batched, packed and accumulated. And what a
 //! checkpoint must bring back.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use burn_flex::Flex;
 use medtrain_crds::stage::{LoraArgs, Tuning};
@@ -20,7 +20,7 @@ use crate::{
 };
 
 fn tuned() -> (Tuned<Flex>, Parameters<Flex>) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures/models/smollm2");
+    let dir = crate::parity::fixture_path("models/smollm2");
     let model = load::load::<Flex>(&dir, 64, &Default::default()).unwrap();
     let lora = LoraArgs {
         rank: 4,

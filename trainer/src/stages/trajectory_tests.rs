@@ -26,7 +26,7 @@ use crate::{
     data::{Example, Packing, PreferencePair, Sampler, TokenizedDataset, prepare::tests::train_args},
     failure::{Failure, Result},
     model::{Parameter, Parameters, load},
-    objective::parity_tests::{fixture, numbers},
+    parity::{self, fixture, numbers},
     preflight::Units,
     telemetry::{StopSignal, Style, TrainerState},
     weights::ModelFiles,
@@ -60,7 +60,7 @@ struct Cut {
 }
 
 fn folder(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures/trajectories").join(name)
+    parity::fixture_path("trajectories").join(name)
 }
 
 impl Reference {
@@ -265,21 +265,6 @@ fn logged(history: &TrainerState, name: &str) -> Vec<f64> {
     history.log_history.iter().map(|entry| entry.values[name]).collect()
 }
 
-fn apart(ours: f64, theirs: f64) -> f64 {
-    (ours - theirs).abs() / theirs.abs().max(1e-12)
-}
-
-fn norm(values: impl Iterator<Item = f64>) -> f64 {
-    values.map(|v| v * v).sum::<f64>().sqrt()
-}
-
-/// ‖ours − theirs‖ / ‖theirs‖.
-fn l2(ours: &[f32], theirs: &[f32]) -> f64 {
-    assert_eq!(ours.len(), theirs.len());
-    let difference = norm(ours.iter().zip(theirs).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-    difference / norm(theirs.iter().map(|v| f64::from(*v))).max(1e-12)
-}
-
 /// Each step from the reference's own state: loss, norm and rate of it, and all tensors after it.
 fn hold_each_step(name: &'static str) {
     let reference = Reference::open(name);
@@ -287,15 +272,7 @@ fn hold_each_step(name: &'static str) {
     // Its states lend the counters and the log; tensors are the reference's.
     let (free, _) = reference.start(cut).all();
     let (losses, norms) = (reference.curve("loss"), reference.curve("grad_norm"));
-    let mut worst = BTreeMap::new();
-    let mut hold = |what: &str, step: u64, error: f64| {
-        let kind = what.split('/').next().unwrap().to_owned();
-        let so_far = worst.entry(kind).or_insert((0.0_f64, 0, String::new()));
-        if error > so_far.0 {
-            *so_far = (error, step, what.to_owned());
-        }
-        assert!(error <= ONE_STEP, "{name}, step {step}, {what}: relative difference {error:e}");
-    };
+    let quantity = |what: &str| format!("{name}, one step: {what}");
     let mut run = reference.start(cut);
     for step in reference.state_steps.windows(2).filter(|pair| pair[1] == pair[0] + 1).map(|pair| pair[0]) {
         if step > 0 {
@@ -306,13 +283,16 @@ fn hold_each_step(name: &'static str) {
         }
         let after = run.go(1).remove(0);
         let values = &run.training.history.log_history.last().unwrap().values;
-        hold("loss", step, apart(values["loss"], losses[step as usize]));
-        hold("grad_norm", step, apart(values["grad_norm"], norms[step as usize]));
+        let case = format!("step {step}");
+        for (what, theirs) in [("loss", losses[step as usize]), ("grad_norm", norms[step as usize])] {
+            parity::hold_relative(&quantity(what), &case, values[what], theirs, ONE_STEP);
+        }
         for (tensor, theirs) in reference.tensors(step + 1) {
-            hold(&tensor, step, l2(&after.tensors[&tensor].to_f32().unwrap(), &theirs.to_f32().unwrap()));
+            let (kind, name) = tensor.split_once('/').unwrap();
+            let (ours, theirs) = (after.tensors[&tensor].to_f32().unwrap(), theirs.to_f32().unwrap());
+            parity::hold_l2(&quantity(kind), &format!("{case}, {name}"), &ours, &theirs, ONE_STEP);
         }
     }
-    println!("{name}, one step: {worst:#?}");
 }
 
 /// Fifty steps in a row under `cut`: losses and norms within what the reference does to itself. Returns the states.
@@ -320,28 +300,25 @@ fn hold_free(reference: &Reference, cut: Cut, against: &Value) -> Vec<State> {
     let (states, history) = reference.start(cut).all();
     let rates = logged(&history, "learning_rate");
     for (step, (ours, theirs)) in rates.iter().zip(reference.curve("learning_rate")).enumerate() {
-        assert!((ours - theirs).abs() <= 1e-15, "{}, step {step}: rate {ours}, was {theirs}", reference.name);
+        let quantity = format!("{}, free: learning_rate", reference.name);
+        parity::hold(&quantity, &format!("step {step}"), *ours, theirs, (ours - theirs).abs(), 1e-15);
     }
     for name in ["loss", "grad_norm"] {
         let (ours, theirs) = (logged(&history, name), floats(&against[name]));
         assert_eq!(ours.len(), theirs.len());
         let envelope = floats(&reference.json["envelope"][name]);
-        let errors: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| apart(*ours, *theirs)).collect();
-        for (step, (error, envelope)) in errors.iter().zip(&envelope).enumerate() {
+        let quantity = format!("{}, free: {name}", reference.name);
+        for (step, ((ours, theirs), envelope)) in ours.iter().zip(&theirs).zip(&envelope).enumerate() {
             let bound = (3.0 * envelope).clamp(FREE_FLOOR, FREE);
-            assert!(
-                error <= &bound,
-                "{}, step {step}: {name} is off by {error:e}, allowed are {bound:e}",
-                reference.name
-            );
+            parity::hold_relative(&quantity, &format!("step {step}"), *ours, *theirs, bound);
         }
-        println!("{} {name}, free: {:e}", reference.name, errors.iter().fold(0.0_f64, |m, e| m.max(*e)));
     }
     let (ours, last) = (&states[states.len() - 1].tensors, reference.state_steps[reference.state_steps.len() - 1]);
     if last == states.len() as u64 {
         for (name, theirs) in reference.tensors(last) {
-            let error = l2(&ours[&name].to_f32().unwrap(), &theirs.to_f32().unwrap());
-            assert!(error <= FREE, "{}, at the end: {name} is off by {error:e}", reference.name);
+            let (ours, theirs) = (ours[&name].to_f32().unwrap(), theirs.to_f32().unwrap());
+            let quantity = format!("{}, free: tensors at the end", reference.name);
+            parity::hold_l2(&quantity, &name, &ours, &theirs, FREE);
         }
     }
     states

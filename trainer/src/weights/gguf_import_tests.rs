@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::parity;
 use crate::weights::ModelFiles;
 use crate::weights::gguf::TensorInfo;
 use medtrain_crds::contract::ExitCode;
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/parity/gguf")).join(name)
+    parity::path("gguf").join(name)
 }
 
 fn json(path: &Path) -> Json {
@@ -33,7 +34,8 @@ fn every_tensor_has_the_bits_that_the_reference_gives_under_its_hugging_face_nam
         assert_eq!(names, expected.as_object().unwrap().keys().map(String::as_str).collect());
         for name in names {
             let bytes: Vec<u8> = files.read_f32(name).unwrap().1.iter().flat_map(|v| v.to_le_bytes()).collect();
-            assert_eq!(expected[name], hex::encode(Sha256::digest(bytes)), "{name}");
+            let ours = json!(hex::encode(Sha256::digest(bytes)));
+            parity::hold_same("GGUF: imported tensors", name, &ours, &expected[name]);
         }
     }
 }

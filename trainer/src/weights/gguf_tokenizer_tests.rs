@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::parity;
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/parity/gguf")).join(name)
+    parity::path("gguf").join(name)
 }
 
 fn parsed(name: &str) -> Gguf {
@@ -31,7 +32,7 @@ fn same_ids(name: &str) {
     for case in expected["tokens"].as_array().unwrap() {
         let text = case["text"].as_str().unwrap();
         let encoding = tokenizer.encode(text, true).unwrap();
-        assert_eq!(json!(encoding.get_ids()), case["ids"], "{text:?}");
+        parity::hold_same("GGUF: ids of its tokenizer", text, &json!(encoding.get_ids()), &case["ids"]);
         assert_eq!(tokenizer.decode(encoding.get_ids(), name == "spm").unwrap(), text);
     }
 }

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# `make parity`: makes every fixture anew with the reference implementations, holds the trainer to them, lets transformers
+# and peft load what it trains, and prints one table: quantity, ours, theirs, difference, tolerance.
+#   --seed N     other random weights, prompts and gradients than those of the committed fixtures
+# PARITY_PYTHON=…/bin/python takes that interpreter, which has the packages of requirements.txt, instead of making one;
+# PARITY_PYTHON_TRL04 likewise for requirements-trl04.txt. The committed fixtures are not touched.
+# shellcheck source=../tools/prelude.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../tools/prelude.sh"
+parity=$root/tests/parity
+
+if [[ ${1:-} == --seed && ${2:-} =~ ^[0-9]+$ && $# == 2 ]]; then
+    export PARITY_SEED=$2
+elif (($# > 0)); then
+    say "usage: tests/parity/run.sh [--seed N], not \"$*\""
+    exit 64
+fi
+
+bash "$tools/prerequisites.sh"
+step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medtrain
+model=$(bash "$tools/model.sh" "$medtrain")
+templates=$(bash "$tools/chat-templates.sh")
+python=${PARITY_PYTHON:-$(virtual_environment parity "$parity/requirements.txt")}
+python_trl04=${PARITY_PYTHON_TRL04:-$(virtual_environment parity-trl04 "$parity/requirements-trl04.txt")}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+fresh=$scratch/parity
+cp -r "$parity" "$fresh"
+notes=$scratch/notes.jsonl
+failed=0
+export PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+
+# made SCRIPT ARGUMENTS…: runs it where it writes beside itself.
+made() {
+    step "$1" "$python" "$fresh/$1" "${@:2}" >"$scratch/said" || {
+        cat "$scratch/said" >&2
+        failed=1
+    }
+}
+for script in model lora peft optim trajectory sampling generation ppo gguf; do
+    made "${script}_fixtures.py"
+done
+gguf=$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
+made smollm2_fixture.py "$gguf"
+made tokenizer_fixtures.py --smollm2 "$gguf"
+made template_fixtures.py --published "$templates" --smollm2 "$model"
+python=$python_trl04 made ppo_trl_fixtures.py
+
+export MEDTRAIN_SMOLLM2=$model MEDTRAIN_CHAT_TEMPLATES=$templates
+MEDTRAIN_PARITY=$fresh MEDTRAIN_PARITY_NOTES=$notes step "Ours against them" \
+    cargo test --release --locked --quiet -p medtrain-trainer --lib -- --quiet >&2 || failed=1
+
+# The other direction: what the trainer writes, in the libraries that people load it with.
+out=$scratch/out
+few=()
+for stage in pt sft rm; do
+    few+=("--set=stages.$stage.train.maxSteps=2")
+done
+step "Four stages of two steps on SmolLM2" "$medtrain" run crds/examples/demo.yaml "--set=model.uri=$model" \
+    "--set=output.uri=$out" "${few[@]}" --set=stages.ppo.ppo.totalEpisodes=32 >&2
+ids="[$("$python" -c 'print(*[[(7 * i * i + 31 * i) % 49000 + 20 for i in range(n)] for n in (24, 19, 14)], sep=", ")')]"
+base=$model
+for stage in pt sft rm ppo; do
+    artifact=$(echo "$out/stages/$stage-"*)
+    # A policy is trained on what the second stage made, not on the reward model.
+    ours=$scratch/$stage.json
+    "$python" - "$ours" <(
+        "$medtrain" logits --model "$base" --ids "$ids" --name base
+    ) <(
+        "$medtrain" logits --model "$base" --adapter "$artifact/adapter" --ids "$ids" --name base
+    ) <(
+        "$medtrain" logits --model "$artifact/merged" --ids "$ids" --name merged
+    ) <<'PYTHON'
+import json, sys
+files = [json.load(open(path)) for path in sys.argv[2:]]
+logits = {name: value for file in files for name, value in file["logits"].items()}
+json.dump({"input_ids": files[0]["input_ids"], "logits": logits}, open(sys.argv[1], "w"))
+PYTHON
+    step "Adapter and merged model of $stage in transformers and peft" "$python" "$fresh/check_artifacts.py" \
+        --base "$base" --adapter "$artifact/adapter" --merged "$artifact/merged" --ours "$ours" --runs "$artifact/runs" \
+        --name "$stage" --notes "$notes" >"$scratch/said" || {
+        cat "$scratch/said" >&2
+        failed=1
+    }
+    [[ $stage == rm ]] || base=$artifact/merged
+done
+
+python3 "$parity/table.py" "$notes" || failed=1
+exit "$failed"
