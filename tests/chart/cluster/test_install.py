@@ -61,6 +61,14 @@ def operator_image():
     return ("--set", f"image.repository={repository},image.tag={tag}") if image else ()
 
 
+def fields(schema, path=""):
+    """Paths of all fields of a structural schema."""
+    found = set()
+    for name, inner in schema.get("properties", {}).items():
+        found |= {f"{path}.{name}"} | fields(inner, f"{path}.{name}")
+    return found | (fields(schema["items"], f"{path}[]") if "items" in schema else set())
+
+
 class Install(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -130,10 +138,7 @@ class Install(unittest.TestCase):
                 wanted = read_yaml((CHART / "files/medicaltrainings.yaml").read_text())[0]["spec"]["versions"]
                 served = get("crd", CRD)["spec"]["versions"]
                 self.assertEqual([v["name"] for v in served], [v["name"] for v in wanted])
-                self.assertEqual(
-                    set(served[0]["schema"]["openAPIV3Schema"].get("properties", {})),
-                    set(wanted[0]["schema"]["openAPIV3Schema"].get("properties", {})),
-                )
+                self.assertEqual(*(fields(versions[0]["schema"]["openAPIV3Schema"]) for versions in (served, wanted)))
                 get("prometheusrule", "medtrain", "--namespace", SYSTEM)
                 run_helm("rollback", "medtrain", "1")
                 self.assertEqual(self.uid_of_training(), uid)
