@@ -5,6 +5,7 @@ dequant.json   random blocks of every readable type and the f32 values that the 
                sha256 of the values of 1,000 blocks, whose bits are xorshift's and whose scales are any finite number
 llama.gguf     a tiny Llama with quantized weights, permuted q and k, a byte-level BPE tokenizer; llama.json: the sha256
                of every Hugging Face tensor, and token ids of texts by the tokenizers package
+kquant.gguf    one wide layer of random blocks of Q4_K, Q5_K and Q6_K, as most downloaded files have them; kquant.json
 spm.gguf       the same model with a SentencePiece BPE vocabulary; spm.json: token ids by the sentencepiece package
 
 Made with: gguf 0.19.0, sentencepiece 0.2.3, tokenizers 0.23.3, numpy 2.4.6.
@@ -23,8 +24,7 @@ from gguf import GGMLQuantizationType as Q
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 OUT = Path(__file__).parent / "gguf"
-HIDDEN, FFN, HEADS, KV_HEADS, LAYERS = 32, 64, 4, 2, 1
-HEAD_DIM = HIDDEN // HEADS
+HEADS, KV_HEADS, LAYERS = 4, 2, 1
 TEXTS = [
     "Aspirin 1234 mg, twice daily.",
     "  two  spaces\tand a\nnew line",
@@ -106,41 +106,64 @@ def byte_level_vocabulary() -> tuple[list[str], list[str]]:
     return specials + alphabet + [merge.replace(" ", "") for merge in merges], merges
 
 
-def write_model(name: str, vocabulary: int, add_tokenizer) -> dict[str, str]:
+def unpermute(weights: np.ndarray, heads: int) -> np.ndarray:
+    rows = weights.shape[0]
+    return weights.reshape(heads, rows // heads // 2, 2, -1).swapaxes(1, 2).reshape(weights.shape)
+
+
+def random_blocks(rng: np.random.Generator, shape: tuple[int, ...], kind: Q) -> np.ndarray:
+    """What the gguf package can read and not write: rows of blocks of random bits."""
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    raw = rng.integers(0, 256, (shape[0], shape[1] // block, size), dtype=np.uint8)
+    raw[:, :, HIGH_BYTES[kind]] &= 0xBF
+    return raw.reshape(shape[0], -1)
+
+
+# Types of token_embd, q, k, v, o, gate, up, down.
+PLAIN = (Q.Q8_0, Q.Q4_1, Q.Q5_0, Q.F16, Q.Q4_0, Q.Q5_1, Q.BF16, Q.Q8_0)
+K_QUANTS = (Q.Q6_K, Q.Q4_K, Q.Q5_K, Q.Q6_K, Q.Q4_K, Q.Q5_K, Q.Q4_K, Q.Q6_K)
+
+
+def write_model(name: str, vocabulary: int, add_tokenizer, kinds=PLAIN, hidden=32, ffn=64) -> dict[str, str]:
     """Writes a Llama with random weights and returns the sha256 of its tensors as Hugging Face stores them."""
     rng = np.random.default_rng(11)
+    head_dim = hidden // HEADS
+    embed, q_kind, k_kind, v_kind, o_kind, gate_kind, up_kind, down_kind = kinds
     writer = gguf.GGUFWriter(OUT / name, "llama")
     writer.add_context_length(128)
-    writer.add_embedding_length(HIDDEN)
+    writer.add_embedding_length(hidden)
     writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(FFN)
+    writer.add_feed_forward_length(ffn)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
-    writer.add_rope_dimension_count(HEAD_DIM)
+    writer.add_rope_dimension_count(head_dim)
     writer.add_rope_freq_base(100000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     add_tokenizer(writer)
-    q, kv = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
+    q, kv = HEADS * head_dim, KV_HEADS * head_dim
     tensors = [
-        ("token_embd.weight", "model.embed_tokens.weight", (vocabulary, HIDDEN), Q.Q8_0, None),
-        ("output_norm.weight", "model.norm.weight", (HIDDEN,), Q.F32, None),
-        ("blk.0.attn_norm.weight", "model.layers.0.input_layernorm.weight", (HIDDEN,), Q.F32, None),
-        ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight", (HIDDEN,), Q.F32, None),
-        ("blk.0.attn_q.weight", "model.layers.0.self_attn.q_proj.weight", (q, HIDDEN), Q.Q4_1, HEADS),
-        ("blk.0.attn_k.weight", "model.layers.0.self_attn.k_proj.weight", (kv, HIDDEN), Q.Q5_0, KV_HEADS),
-        ("blk.0.attn_v.weight", "model.layers.0.self_attn.v_proj.weight", (kv, HIDDEN), Q.F16, None),
-        ("blk.0.attn_output.weight", "model.layers.0.self_attn.o_proj.weight", (HIDDEN, q), Q.Q4_0, None),
-        ("blk.0.ffn_gate.weight", "model.layers.0.mlp.gate_proj.weight", (FFN, HIDDEN), Q.Q5_1, None),
-        ("blk.0.ffn_up.weight", "model.layers.0.mlp.up_proj.weight", (FFN, HIDDEN), Q.BF16, None),
-        ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight", (HIDDEN, FFN), Q.Q8_0, None),
+        ("token_embd.weight", "model.embed_tokens.weight", (vocabulary, hidden), embed, None),
+        ("output_norm.weight", "model.norm.weight", (hidden,), Q.F32, None),
+        ("blk.0.attn_norm.weight", "model.layers.0.input_layernorm.weight", (hidden,), Q.F32, None),
+        ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight", (hidden,), Q.F32, None),
+        ("blk.0.attn_q.weight", "model.layers.0.self_attn.q_proj.weight", (q, hidden), q_kind, HEADS),
+        ("blk.0.attn_k.weight", "model.layers.0.self_attn.k_proj.weight", (kv, hidden), k_kind, KV_HEADS),
+        ("blk.0.attn_v.weight", "model.layers.0.self_attn.v_proj.weight", (kv, hidden), v_kind, None),
+        ("blk.0.attn_output.weight", "model.layers.0.self_attn.o_proj.weight", (hidden, q), o_kind, None),
+        ("blk.0.ffn_gate.weight", "model.layers.0.mlp.gate_proj.weight", (ffn, hidden), gate_kind, None),
+        ("blk.0.ffn_up.weight", "model.layers.0.mlp.up_proj.weight", (ffn, hidden), up_kind, None),
+        ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight", (hidden, ffn), down_kind, None),
     ]
     digests = {}
     for gguf_name, hf_name, shape, kind, heads in tensors:
-        original = rng.normal(size=shape).astype(np.float32) / 8
-        stored = gguf.quantize(permute(original, heads) if heads else original, kind)
+        if kind in K_QUANTS:
+            stored = random_blocks(rng, shape, kind)
+        else:
+            original = rng.normal(size=shape).astype(np.float32) / 8
+            stored = gguf.quantize(permute(original, heads) if heads else original, kind)
         writer.add_tensor(gguf_name, stored, raw_dtype=kind)
-        # Blocks lie along rows, so quantizing commutes with permuting rows.
-        expected = np.ascontiguousarray(gguf.dequantize(gguf.quantize(original, kind), kind), dtype=np.float32)
+        expected = gguf.dequantize(stored, kind)
+        expected = np.ascontiguousarray(unpermute(expected, heads) if heads else expected, dtype=np.float32)
         digests[hf_name] = hashlib.sha256(expected.tobytes()).hexdigest()
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -165,6 +188,8 @@ def byte_level() -> None:
         writer.add_chat_template("{{ messages[0]['content'] }}")
 
     digests = write_model("llama.gguf", len(tokens), add_tokenizer)
+    wide = write_model("kquant.gguf", len(tokens), add_tokenizer, K_QUANTS, 256, 256)
+    write_json("kquant.json", {"tensors": wide})
     reference = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=[tuple(m.split(" ")) for m in merges]))
     reference.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

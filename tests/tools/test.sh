@@ -43,6 +43,7 @@ touch "$scratch/waits"
 wait
 cat "$scratch/others"
 suite "Tool tests" python3 -m unittest discover --start-directory tests/tools
+suite "Parity tool tests" python3 -m unittest discover --start-directory tests/parity
 suite "Bench tests" python3 -m unittest discover --start-directory tests/bench
 suite "Chart tests" bash tests/chart/run.sh
 step "Lint" bash "$tools/lint.sh" || printf ', Lint' >>"$scratch/failed"

@@ -25,7 +25,7 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn every_tensor_has_the_bits_that_the_reference_gives_under_its_hugging_face_name() {
-    for name in ["llama", "spm"] {
+    for name in ["llama", "spm", "kquant"] {
         let dir = tempfile::tempdir().unwrap();
         import_gguf(&fixture(&format!("{name}.gguf")), dir.path(), Dtype::Float32).unwrap();
         let expected = json(&fixture(&format!("{name}.json")))["tensors"].clone();
