@@ -15,7 +15,9 @@ use serde_json::Value;
 use super::{decoder::Pass, load, *};
 use crate::{
     adapter::{self, Adapter},
+    data::prepare::tests::train_args,
     ops::{LmBackend, Segments, to_host},
+    optim::AdamW,
     parity,
     weights::{ModelFiles, peft},
 };
@@ -135,6 +137,11 @@ fn lora_args(config: &peft::AdapterConfig) -> LoraArgs {
     }
 }
 
+fn parameters_of(tensors: peft::AdapterTensors) -> Parameters<Flex> {
+    let parameter = |tensor: peft::TensorData| Parameter::new(tensor.shape, tensor.data, &Default::default());
+    tensors.into_iter().map(|(name, tensor)| (name, parameter(tensor))).collect()
+}
+
 #[test]
 fn adapters_written_by_peft_give_its_logits_gradients_and_merged_weights() {
     let base = parity::fixture_path("models/llama");
@@ -144,10 +151,7 @@ fn adapters_written_by_peft_give_its_logits_gradients_and_merged_weights() {
         let case = Case::open(&dir, &base);
         let (config, tensors) = peft::load_adapter(&dir.join("adapter")).unwrap();
         let lora = lora_args(&config);
-        let parameters: Parameters<Flex> = tensors
-            .into_iter()
-            .map(|(name, tensor)| (name, Parameter::new(tensor.shape, tensor.data, &Default::default())))
-            .collect();
+        let parameters = parameters_of(tensors);
         let adapter = Adapter::view(model.config(), &lora, &parameters);
         let (ids, segments) = case.packed();
         let logits = model.logits(&model.hidden(&ids, &segments, Some(&adapter)), Some(&adapter));
@@ -186,6 +190,49 @@ fn adapters_written_by_peft_give_its_logits_gradients_and_merged_weights() {
         }
         assert_eq!(checked, ours.len(), "{name}");
     }
+}
+
+/// A step of a saved head beside an adapter that stays as it is: the merge may come before it or after it.
+#[test]
+fn merging_then_training_is_training_then_merging() {
+    let base = parity::fixture_path("models/llama");
+    let case = Case::open(&base, &base);
+    let model = load::load::<Flex>(&base, 32, &Default::default()).unwrap();
+    let (config, tensors) = peft::load_adapter(&parity::fixture_path("lora/lm_head_saved/adapter")).unwrap();
+    let lora = lora_args(&config);
+    let parameters = parameters_of(tensors);
+    let merged = |parameters: &Parameters<Flex>| {
+        let mut merged = model.clone();
+        adapter::merge(&model, &lora, parameters, |name, weight| merged.set_weight(name, weight));
+        merged
+    };
+    let step = |model: &Decoder<Flex>, parameters: &Parameters<Flex>| {
+        let adapter = Adapter::view(model.config(), &lora, parameters);
+        let head = train(model, Some(&adapter), &case, &Pass::default()).1.get("lm_head.weight").unwrap().clone();
+        let mut stepped = parameters.clone();
+        let mut trained = Parameters::from([("lm_head.weight".to_owned(), stepped["lm_head.weight"].clone())]);
+        let mut gradients = Gradients::default();
+        gradients.add("lm_head.weight".to_owned(), head);
+        AdamW::default().step(&mut trained, &gradients, 1e-2, 1.0, &train_args());
+        stepped.append(&mut trained);
+        stepped
+    };
+
+    let first_merged = merged(&parameters);
+    // Over the merged weights an adapter that does nothing yet, whose head goes on from the merged one.
+    let mut fresh = adapter::init(&first_merged, &lora, 3).unwrap();
+    fresh.insert("lm_head.weight".to_owned(), parameters["lm_head.weight"].clone());
+    let trained_later = step(&first_merged, &fresh);
+    let trained_first = step(&model, &parameters);
+
+    let head = |parameters: &Parameters<Flex>| parameters["lm_head.weight"].to_host();
+    assert!(parity::l2(&head(&trained_first), &head(&parameters)) > 1e-3, "the step moves nothing");
+    assert!(parity::l2(&head(&trained_first), &head(&trained_later)) < 1e-5);
+    let (ids, segments) = case.packed();
+    let logits = |model: &Decoder<Flex>| to_host(&model.logits(&model.hidden(&ids, &segments, None), None));
+    let mut later = first_merged.clone();
+    adapter::merge(&first_merged, &lora, &trained_later, |name, weight| later.set_weight(name, weight));
+    assert!(parity::l2(&logits(&merged(&trained_first)), &logits(&later)) < 1e-5);
 }
 
 fn smollm2() -> (Decoder<Flex>, Case) {
