@@ -52,12 +52,12 @@ MEDTRAIN_PARITY=$fresh MEDTRAIN_PARITY_NOTES=$notes step "Ours against them" \
 
 # The other direction: what the trainer writes, in the libraries that people load it with.
 out=$scratch/out
-few=()
+few=(--set=stages.ppo.ppo.totalEpisodes=16 --set=stages.ppo.ppo.maxNewTokens=8 --set=stages.ppo.ppo.numPpoEpochs=2)
 for stage in pt sft rm; do
-    few+=("--set=stages.$stage.train.maxSteps=2")
+    few+=("--set=stages.$stage.train.maxSteps=2" "--set=stages.$stage.train.maxEvalSamples=4")
 done
 step "Four stages of two steps on SmolLM2" "$medtrain" run crds/examples/demo.yaml "--set=model.uri=$model" \
-    "--set=output.uri=$out" "${few[@]}" --set=stages.ppo.ppo.totalEpisodes=32 >&2
+    "--set=output.uri=$out" "${few[@]}" >&2
 ids="[$("$python" -c 'print(*[[(7 * i * i + 31 * i) % 49000 + 20 for i in range(n)] for n in (24, 19, 14)], sep=", ")')]"
 base=$model
 for stage in pt sft rm ppo; do

@@ -1,6 +1,6 @@
 //! Nodes: their registration and the leases by which they count as alive.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ pub const HOST_ADDRESS: &str = "10.88.0.1";
 const PREFIX: &str = "fake-";
 /// As kubelets do; the controller waits 50 s for them.
 const RENEW: Duration = Duration::from_secs(10);
+const LEASE: Duration = Duration::from_secs(40);
 
 pub fn name(number: usize) -> String {
     format!("{PREFIX}{number}")
@@ -44,7 +45,7 @@ pub async fn register(client: &Client, name: &str) -> Result<()> {
     });
     let lease = json!({
         "metadata": {"name": name},
-        "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": micro(now)}
+        "spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE.as_secs(), "renewTime": micro(now)}
     });
     leases(client).create(&PostParams::default(), &serde_json::from_value(lease)?).await.context("lease of a node")?;
     let nodes: Api<Node> = Api::all(client.clone());
@@ -52,17 +53,22 @@ pub async fn register(client: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Renews the leases of nodes 0 to `count`, for ever.
+/// Renews the leases of nodes 0 to `count`, for ever. As with a kubelet, one renewal may fail, and a node is lost only
+/// once its lease has run out.
 pub async fn keep_leases(client: Client, count: usize) -> Result<()> {
+    let mut renewed = vec![Instant::now(); count];
     loop {
         tokio::time::sleep(RENEW).await;
-        for number in 0..count {
-            let renewed = json!({"spec": {"renewTime": micro(Timestamp::now())}});
+        for (number, renewed) in renewed.iter_mut().enumerate() {
             let name = name(number);
-            leases(&client)
-                .patch(&name, &PatchParams::default(), &Patch::Merge(&renewed))
-                .await
-                .with_context(|| format!("renewing the lease of {name}"))?;
+            let now = json!({"spec": {"renewTime": micro(Timestamp::now())}});
+            match leases(&client).patch(&name, &PatchParams::default(), &Patch::Merge(&now)).await {
+                Ok(_) => *renewed = Instant::now(),
+                Err(error) if renewed.elapsed() >= LEASE => {
+                    return Err(error).with_context(|| format!("renewing the lease of {name}"));
+                }
+                Err(_) => {}
+            }
         }
     }
 }
