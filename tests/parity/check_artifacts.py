@@ -4,7 +4,7 @@ Writes nothing, prints what it finds, exits with 1 if a check fails. Give it any
   --base DIR --adapter DIR --merged DIR   loads with transformers and peft (reward models too: SEQ_CLS adapters), prints
                                           the largest difference of logits between base+adapter and merged, and which
                                           tensors the merge changed
-  --ours FILE                             JSON of our own logits, compared with the same models here:
+  --ours FILE                             JSON of our own logits (again for more), compared with the same models here:
                                           {"input_ids": [[int]], "logits": {"base"|"adapter"|"merged": [[[float]]]}},
                                           one `[tokens][vocab]` (reward: `[1][1]`) for each row of input_ids
   --runs DIR                              TensorBoard's EventAccumulator reads it; prints each tag with its steps
@@ -131,9 +131,12 @@ def check_models(report: Report, args) -> None:
     reward = args.reward or (adapter_config is not None and adapter_config.task_type == "SEQ_CLS")
     logits, ours, rows = {}, {}, None
     if args.ours:
-        given = json.loads(args.ours.read_text())
-        rows = given["input_ids"]
-        ours = {name: [torch.tensor(row) for row in value] for name, value in given["logits"].items()}
+        given = [json.loads(path.read_text()) for path in args.ours]
+        rows = given[0]["input_ids"]
+        if any(one["input_ids"] != rows for one in given):
+            sys.exit("the files of --ours have different input_ids")
+        named = {name: value for one in given for name, value in one["logits"].items()}
+        ours = {name: [torch.tensor(row) for row in value] for name, value in named.items()}
     if args.base:
         base, missing = load(args.base, reward)
         report.check(reward or not missing, f"base: no weight is missing {missing}")
@@ -185,8 +188,9 @@ def check_runs(report: Report, directory: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("base", "adapter", "merged", "ours", "runs"):
+    for name in ("base", "adapter", "merged", "runs"):
         parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--ours", type=Path, action="append", default=[])
     parser.add_argument("--reward", action="store_true", help="--merged is a reward model (an adapter says so itself)")
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--notes", type=Path)

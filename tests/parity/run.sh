@@ -48,7 +48,7 @@ python=$python_trl04 made ppo_trl_fixtures.py
 
 export MEDTRAIN_SMOLLM2=$model MEDTRAIN_CHAT_TEMPLATES=$templates
 MEDTRAIN_PARITY=$fresh MEDTRAIN_PARITY_NOTES=$notes step "Ours against them" \
-    cargo test --release --locked --quiet -p medtrain-trainer --lib -- --quiet >&2 || failed=1
+    cargo test --release --locked --quiet -p medtrain-trainer --lib >&2 || failed=1
 
 # The other direction: what the trainer writes, in the libraries that people load it with.
 out=$scratch/out
@@ -61,27 +61,17 @@ step "Four stages of two steps on SmolLM2" "$medtrain" run crds/examples/demo.ya
 ids="[$("$python" -c 'print(*[[(7 * i * i + 31 * i) % 49000 + 20 for i in range(n)] for n in (24, 19, 14)], sep=", ")')]"
 base=$model
 for stage in pt sft rm ppo; do
-    artifact=$(echo "$out/stages/$stage-"*)
-    # A policy is trained on what the second stage made, not on the reward model.
-    ours=$scratch/$stage.json
-    "$python" - "$ours" <(
-        "$medtrain" logits --model "$base" --ids "$ids" --name base
-    ) <(
-        "$medtrain" logits --model "$base" --adapter "$artifact/adapter" --ids "$ids" --name base
-    ) <(
-        "$medtrain" logits --model "$artifact/merged" --ids "$ids" --name merged
-    ) <<'PYTHON'
-import json, sys
-files = [json.load(open(path)) for path in sys.argv[2:]]
-logits = {name: value for file in files for name, value in file["logits"].items()}
-json.dump({"input_ids": files[0]["input_ids"], "logits": logits}, open(sys.argv[1], "w"))
-PYTHON
+    artifact=$(echo "$out/stages/$stage-"*/attempt-*)
+    "$medtrain" logits --ids "$ids" --model "$base" --adapter "$artifact/adapter" >"$scratch/adapter.json"
+    "$medtrain" logits --ids "$ids" --model "$artifact/merged" --name merged >"$scratch/merged.json"
     step "Adapter and merged model of $stage in transformers and peft" "$python" "$fresh/check_artifacts.py" \
-        --base "$base" --adapter "$artifact/adapter" --merged "$artifact/merged" --ours "$ours" --runs "$artifact/runs" \
-        --name "$stage" --notes "$notes" >"$scratch/said" || {
+        --base "$base" --adapter "$artifact/adapter" --merged "$artifact/merged" --runs "$artifact/runs" \
+        --ours "$scratch/adapter.json" --ours "$scratch/merged.json" --name "$stage" --notes "$notes" \
+        >"$scratch/said" || {
         cat "$scratch/said" >&2
         failed=1
     }
+    # The policy is trained on what the second stage made; the reward model comes from it, too.
     [[ $stage == rm ]] || base=$artifact/merged
 done
 

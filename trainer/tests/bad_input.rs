@@ -17,6 +17,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::TcpListener,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -296,6 +297,19 @@ fn a_signal_before_training_begins_ends_at_once_and_leaves_nothing() {
         );
         assert!(!lab.path("out").exists(), "{signal}");
     }
+}
+
+/// As in `medtrain logits … | head`.
+#[test]
+fn a_reader_that_goes_away_ends_the_command_without_a_word() {
+    let lab = Lab::new(1);
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/parity/fixtures/models/llama");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = lab.medtrain();
+    command.arg("logits").arg("--model").arg(model).args(["--ids", "[[1, 2]]"]);
+    let output = command.stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), text(&output).as_str()), (Some(0), ""));
 }
 
 #[test]

@@ -120,6 +120,11 @@ fn end_on_panic() {
     let whole = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        // The reader has gone away (`medtrain logits … | head`) and has what it wanted; commands print when they are done.
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to stdout: Broken pipe") {
+            std::process::exit(0);
+        }
         if whole {
             hook(panic);
         }
