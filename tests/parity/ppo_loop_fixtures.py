@@ -1,8 +1,8 @@
 """The inner loop of PPO by TRL's own trainers on a tiny model: one rollout, ten optimiser steps.
 
 Runs in two environments, one case each, chosen by the TRL that is installed:
-  trl04   trl 0.4.7 (July 2023, requirements-trl04.txt): `PPOTrainer.step` with 8 responses of 2 to 9 tokens, minibatches
-          of 4, 5 PPO epochs; Adam, no clip, constant rate, adaptive KL coefficient; value head without dropout
+  trl04   trl 0.4.7 (July 2023, requirements-trl04.txt): `PPOTrainer.step` with 8 responses of 2 to 9 tokens,
+          minibatches of 4, 5 PPO epochs; Adam, no clip, constant rate, adaptive KL coefficient; value head without dropout
   trl024  trl 0.24.0 (the last with PPO outside `experimental`, requirements-trl024.txt): `PPOTrainer.train` with 8
           prompts of 1 to 5 tokens padded on the left, responses of 6 tokens, one minibatch of 8, 10 PPO
           epochs; AdamW, temperature 0.7, whitened rewards, gamma 0.99, EOS penalty
@@ -13,7 +13,8 @@ and writes fixtures/ppo_loop/<case>/:
                       `envelope`: how far the reference gets from itself (relative, largest so far) when every weight is
                       moved by 1e-7. trl04 also: the KL coefficient afterwards, and `early_stop`, the same run with
                       early stopping: how many steps it made
-  states.safetensors  `parameter/<name>`, `adam1/<name>`, `adam2/<name>`: `[11, ...]`, before the first and after each step
+  states.safetensors  `parameter/<name>`, `adam1/<name>`, `adam2/<name>`: `[11, ...]`, before the first step and after
+                      each
 
 What is TRL's own: everything from tokens and scores to the parameters after each step (`step` and `train` run whole).
 What is ours: tokens and scores go in from here. In trl04 they are arguments of `step`; the shuffle of its DataLoader is
@@ -41,7 +42,6 @@ from pathlib import Path
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 warnings.filterwarnings("ignore")
 
-import numpy
 import tokenizers
 import torch
 import transformers
@@ -229,12 +229,13 @@ def run_trl04(given: dict, perturbed: int | None = None, **options) -> tuple[dic
     from torch.utils.data import RandomSampler
     from trl import AutoModelForCausalLMWithValueHead, PPOConfig, PPOTrainer
 
-    names = ("learning_rate", "gamma", "lam", "cliprange", "cliprange_value", "vf_coef", "mini_batch_size", "ppo_epochs")
+    names = ("learning_rate", "gamma", "lam", "cliprange", "cliprange_value", "vf_coef", "mini_batch_size")
     config = PPOConfig(
         init_kl_coef=SETTINGS["kl_coef"],
         target=SETTINGS["kl_target"],
         horizon=SETTINGS["kl_horizon"],
         batch_size=EPISODES,
+        ppo_epochs=SETTINGS["ppo_epochs"],
         accelerator_kwargs=dict(cpu=True),
         **{name: SETTINGS[name] for name in names},
         **options,
@@ -279,7 +280,8 @@ def run_trl04(given: dict, perturbed: int | None = None, **options) -> tuple[dic
         )
     finally:
         RandomSampler.__iter__ = shuffled
-    found.update(grad_norm=capture.grad_norm, kl=float(stats["objective/kl"]), kl_coef_after=float(trainer.kl_ctl.value))
+    found.update(grad_norm=capture.grad_norm, kl=float(stats["objective/kl"]))
+    found.update(kl_coef_after=float(trainer.kl_ctl.value))
     return found, capture.stacked()
 
 
@@ -317,6 +319,8 @@ def run_trl024(given: dict, perturbed: int | None = None) -> tuple[dict, dict]:
     from trl import PPOConfig, PPOTrainer
     from trl.trainer import ppo_trainer
 
+    # `train` shuffles with numpy, which it does not seed.
+    transformers.set_seed(SEED)
     answers = {tuple(p): r for p, r in zip(given["prompts"], given["responses"])}
     assert len(answers) == EPISODES
     scores = {tuple(p + r): s for p, r, s in zip(given["prompts"], given["responses"], given["scores"])}
@@ -421,8 +425,7 @@ def watch_train(trainer, module, found: dict) -> None:
         # `train` takes the means of value loss, its clip fraction and policy loss before this, and behind it one more.
         value, clipped_values, policy_loss = means[-3:]
         if found["loss"]:
-            clipped_ratios = means[-4]
-            found["clipped"][-1] = (clipped_ratios, found["clipped"][-1][1])
+            found["clipped"][-1] = (means[-4], found["clipped"][-1][1])
         for name, figure in (("loss", loss.item()), ("policy_loss", policy_loss), ("value_loss", 0.5 * value)):
             found[name].append(figure)
         found.setdefault("clipped", []).append((0.0, clipped_values))
@@ -499,7 +502,8 @@ def check_in_double(given: dict, found: dict, states: dict) -> None:
         loss = loss_in_double(model, head, given, fixed, episodes)
         loss.backward()
         norm = torch.stack([p.grad.norm() for p in trained.values()]).norm().item()
-        errors = dict(loss=abs(found["loss"][step] / loss.item() - 1), grad_norm=abs(found["grad_norm"][step] / norm - 1))
+        errors = dict(loss=abs(found["loss"][step] / loss.item() - 1))
+        errors["grad_norm"] = abs(found["grad_norm"][step] / norm - 1)
         for name, p in trained.items():
             first = 0.9 * states[f"adam1/{name}"][step].double() + 0.1 * p.grad
             second = 0.999 * states[f"adam2/{name}"][step].double() + 0.001 * p.grad**2
@@ -537,7 +541,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "fixtures" / "ppo_loop")
     directory = parser.parse_args().out / CASE
     shutil.rmtree(directory, ignore_errors=True)
-    (directory).mkdir(parents=True)
+    directory.mkdir(parents=True)
     base_model().save_pretrained(directory / "base", safe_serialization=True)
     (directory / "base" / "generation_config.json").unlink(missing_ok=True)
 

@@ -21,8 +21,9 @@ const fn value(section: Section, name: &'static str, value: Literal, source: &'s
     PresetValue { section, name, value, source }
 }
 
-/// TRL of June 2023 (0.4) as MedicalGPT's script of the time called it. Equal to our defaults, so not listed: k1 penalty,
-/// adaptive coefficient 0.2 to target 6, both clips 0.2, vfCoef 0.1, gamma 1, lam 0.95, rewards not whitened, no decay.
+/// TRL of June 2023 (0.4) as MedicalGPT's script of the time called it. Equal to our defaults, so not listed: k1
+/// penalty, adaptive coefficient 0.2 to target 6, both clips 0.2, vfCoef 0.1, gamma 1, lam 0.95, rewards not whitened,
+/// no decay.
 static TRL_2023: &[PresetValue] = &[
     value(Section::Train, "lrSchedulerType", Literal::Text("constant"), "PPOTrainer without lr_scheduler"),
     value(Section::Train, "adamEpsilon", Literal::Decimal(1e-8), "torch.optim.Adam"),

@@ -239,6 +239,57 @@ fn the_text_streams_up_to_a_stop_string_and_ends_before_it() {
     assert!(free.ids.starts_with(&stopped.ids) && stopped.ids.len() < free.ids.len());
 }
 
+/// Sixty-four prompts (English, Chinese, digits, code, emoji, chats): every logit of every position through a
+/// projection, the best ones of the last, and 64 greedy tokens up to where transformers' own choice hangs on less than
+/// 1e-4.
+#[test]
+fn smollm2_reads_and_answers_sixty_four_prompts_as_transformers() {
+    let Some(dir) = std::env::var_os("MEDTRAIN_SMOLLM2").map(PathBuf::from) else {
+        eprintln!("skipped: MEDTRAIN_SMOLLM2 names no directory with SmolLM2-135M-Instruct");
+        return;
+    };
+    let model: Decoder<Flex> = load::load(&dir, 256, &Default::default()).unwrap();
+    let tokenizer = Tokenizer::load(&dir).unwrap();
+    let text = std::fs::read_to_string(fixtures().join("smollm2_prompts.json")).unwrap();
+    let fixture: Value = serde_json::from_str(&text).unwrap();
+    let cases: Vec<&Value> = (0..64).map(|number| &fixture[format!("prompt {number}")]).collect();
+    let ids = |value: &Value| serde_json::from_value::<Vec<u32>>(value.clone()).unwrap();
+    let floats = |value: &Value| serde_json::from_value::<Vec<f32>>(value.clone()).unwrap();
+    let prompts: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["ids"])).collect();
+    let sign = |place: usize| 1.0 - 2.0 * f64::from((place as u32).wrapping_mul(2_654_435_761) >> 31);
+    let (mut worst_projection, mut worst_logit, mut tokens) = (0.0_f64, 0.0_f32, 0);
+    for (case, prompt) in cases.iter().zip(&prompts) {
+        let text = case["text"].as_str().unwrap();
+        assert_eq!(&tokenizer.encode(text, false).unwrap(), prompt, "{text}");
+        let hidden = model.hidden(prompt, &Segments::from_lengths([prompt.len()]), None);
+        let logits = to_host(&model.logits(&hidden, None));
+        let rows: Vec<&[f32]> = logits.chunks(logits.len() / prompt.len()).collect();
+        let expected = floats(&case["projected"]);
+        assert_eq!(expected.len(), rows.len());
+        for (row, expected) in rows.iter().zip(expected) {
+            let sum: f64 = row.iter().enumerate().map(|(place, &logit)| sign(place) * f64::from(logit)).sum();
+            let ours = sum / (row.len() as f64).sqrt();
+            worst_projection = worst_projection.max((ours - f64::from(expected)).abs());
+        }
+        for (id, expected) in ids(&case["top_ids"]).into_iter().zip(floats(&case["top_logits"])) {
+            worst_logit = worst_logit.max((rows[rows.len() - 1][id as usize] - expected).abs());
+        }
+        assert!(worst_projection < 1e-3 && worst_logit < 1e-3, "{text}: {worst_projection:e}, {worst_logit:e}");
+    }
+    let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    let answers = run(&model, &requests(&prompts), &SamplingArgs::greedy(64), &[2], 32);
+    for (case, answer) in cases.iter().zip(answers) {
+        let (expected, text) = (ids(&case["greedy"]), &case["text"]);
+        tokens += expected.len();
+        match case["greedy_ended_by"].as_str().unwrap() {
+            "close call" => assert!(answer.ids.starts_with(&expected), "{text}: {:?}", answer.ids),
+            "eos" => assert_eq!((answer.ids, answer.finish), (expected, Eos), "{text}"),
+            _ => assert_eq!((answer.ids, answer.finish), (expected, Length), "{text}"),
+        }
+    }
+    println!("projections {worst_projection:e}, logits {worst_logit:e}, {tokens} greedy tokens");
+}
+
 #[test]
 fn smollm2_has_the_logits_and_greedy_answers_of_transformers() {
     let Some(dir) = std::env::var_os("MEDTRAIN_SMOLLM2").map(PathBuf::from) else {

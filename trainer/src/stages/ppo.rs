@@ -78,8 +78,8 @@ struct Saved {
     ended_early: bool,
 }
 
-/// The value head's fresh parameters. With zeros the first advantages are the rewards' own (checklist item P2); `Uniform` is
-/// what `torch.nn.Linear` starts with, ±1/√hidden for weights and bias, as TRL 0.4 left it.
+/// The value head's fresh parameters. With zeros the first advantages are the rewards' own (checklist item P2);
+/// `Uniform` is what `torch.nn.Linear` starts with, ±1/√hidden for weights and bias, as TRL 0.4 left it.
 pub fn init_value_head<B: LmBackend>(
     parameters: &mut Parameters<B>,
     hidden_size: usize,
