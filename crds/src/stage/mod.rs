@@ -20,8 +20,8 @@ pub use args::{
     TrainArgs, Tuning, VHeadInitStrategy,
 };
 pub use decimal::{Decimal, DecimalError};
-pub use preset::PresetValue;
 pub use parameters::{LORA, LoraSpec, PPO, PpoSpec, REWARD, RewardSpec, TRAIN, TrainSpec};
+pub use preset::PresetValue;
 pub use table::{Defaults, InKey, Literal, Parameter, Range, Section, Type};
 pub(crate) use table::{found, nearest, plain_name};
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::StageKind::{self, PPO as Ppo, PT, RM, SFT};
 use super::{
-    Decimal, Defaults, Dtype, InKey, IntervalStrategy, KlController, Literal, LrSchedulerType, OverlongPolicy, PpoPreset,
-    VHeadInitStrategy,
+    Decimal, Defaults, Dtype, InKey, IntervalStrategy, KlController, Literal, LrSchedulerType, OverlongPolicy,
+    PpoPreset, VHeadInitStrategy,
 };
 use super::{Parameter, Range, Section, Type};
 
