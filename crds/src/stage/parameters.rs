@@ -182,7 +182,7 @@ section!(
     /// Hyperparameters of PPO as people write them.
     PpoSpec, PPO, Section::Ppo, {
     preset: PpoPreset = "preset", Type::Choice(&["trl-2023"]), UNSET, &[Ppo], PRESET,
-        "Other defaults for this stage, listed under Presets; what is written out wins over it.", "MedTrain";
+        "Other defaults for this stage (crds/generated/hyperparameters.md lists them); what is written out wins.", "MedTrain";
     init_kl_coef: Decimal = "initKlCoef", from_to(0.0, 100.0), decimals(0.2), &[Ppo], IN_KEY,
         "Weight of the KL penalty against the reference, at the start.", "TRL 0.4";
     kl_controller: KlController = "klController", Type::Choice(&["adaptive", "fixed"]), texts("adaptive"), &[Ppo], IN_KEY,

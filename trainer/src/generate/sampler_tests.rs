@@ -274,7 +274,7 @@ fn smollm2_reads_and_answers_sixty_four_prompts_as_transformers() {
         for (id, expected) in ids(&case["top_ids"]).into_iter().zip(floats(&case["top_logits"])) {
             worst_logit = worst_logit.max((rows[rows.len() - 1][id as usize] - expected).abs());
         }
-        assert!(worst_projection < 1e-3 && worst_logit < 1e-3, "{text}: {worst_projection:e}, {worst_logit:e}");
+        assert!(worst_projection < 2e-4 && worst_logit < 2e-4, "{text}: {worst_projection:e}, {worst_logit:e}");
     }
     let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
     let answers = run(&model, &requests(&prompts), &SamplingArgs::greedy(64), &[2], 32);
