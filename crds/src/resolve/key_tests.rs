@@ -120,6 +120,7 @@ const FIELDS: &[(&str, &str, Effect)] = &[
     ("PPO", "ppo.cliprange=0.3", Effect::Other),
     ("PPO", "ppo.cliprangeValue=0.3", Effect::Other),
     ("PPO", "ppo.earlyStopping=true", Effect::Other),
+    ("PPO", "ppo.earlyStoppingAfterStep=true", Effect::Other),
     ("PPO", "ppo.gamma=0.9", Effect::Other),
     ("PPO", "ppo.initKlCoef=0.3", Effect::Other),
     ("PPO", "ppo.klController=fixed", Effect::Other),
@@ -131,12 +132,14 @@ const FIELDS: &[(&str, &str, Effect)] = &[
     ("PPO", "ppo.miniBatchSize=8", Effect::Other),
     ("PPO", "ppo.missingEosPenalty=0", Effect::Other),
     ("PPO", "ppo.numPpoEpochs=7", Effect::Other),
+    ("PPO", "ppo.preset=trl-2023", Effect::Other),
     ("PPO", "ppo.rewardBaseline=-1", Effect::Other),
     ("PPO", "ppo.targetKl=7", Effect::Other),
     ("PPO", "ppo.temperature=0.7", Effect::Other),
     ("PPO", "ppo.topK=7", Effect::Other),
     ("PPO", "ppo.topP=0.7", Effect::Other),
     ("PPO", "ppo.totalEpisodes=7", Effect::Other),
+    ("PPO", "ppo.vHeadInitStrategy=uniform", Effect::Other),
     ("PPO", "ppo.vfCoef=0.7", Effect::Other),
     ("PPO", "ppo.whitenAdvantages=false", Effect::Other),
     ("PPO", "ppo.whitenRewards=true", Effect::Other),
@@ -238,6 +241,31 @@ fn fields_of_the_resource() -> Vec<String> {
     let mut found = Vec::new();
     collect(&definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"], "", &mut found);
     found
+}
+
+#[test]
+fn a_preset_has_the_key_of_its_values_written_out_and_written_values_win() {
+    let preset = crate::stage::PpoPreset::Trl2023;
+    let named = "stages.ppo.ppo.preset=trl-2023".to_string();
+    let all: Vec<String> = preset
+        .values()
+        .iter()
+        .map(|value| format!("stages.ppo.{}.{}={}", value.section.name(), value.name, plain(&value.value.to_json())))
+        .collect();
+    let of = |assignments: &[String]| with(assignments).stage("ppo").unwrap().key.clone();
+    assert_eq!(of(std::slice::from_ref(&named)), of(&all));
+    let defaults = preset.values().iter().map(|value| {
+        let default = value.section.defaults(StageKind::PPO)[value.name].clone();
+        assert_ne!(default, value.value.to_json(), "{} is the default anyway", value.name);
+        format!("stages.ppo.{}.{}={}", value.section.name(), value.name, plain(&default))
+    });
+    let over: Vec<String> = std::iter::once(named).chain(defaults).collect();
+    assert_eq!(of(&over), of(&[]));
+}
+
+/// As it stands on the right of `--set`.
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
 #[test]

@@ -167,19 +167,26 @@ fn train(
 ) -> TrainArgs {
     let written = hyperparameters::written(Section::Train, stage.train.as_ref());
     hyperparameters::check_kinds(Section::Train, stage.kind, &written, path, errors);
+    let preset = preset(stage, Section::Train);
     let mut pipeline = Map::new();
     if let Some(template) = &spec.model.chat_template {
         pipeline.insert("chatTemplate".to_string(), template.as_str().into());
     }
-    let mut train: TrainArgs = hyperparameters::args(Section::Train, stage.kind, &[&pipeline, &written]);
+    let mut train: TrainArgs = hyperparameters::args(Section::Train, stage.kind, &[&preset, &pipeline, &written]);
     let has_eval = !dataset.eval.is_empty() || dataset.eval_fraction > 0.0;
     hyperparameters::settle_train(&mut train, &written, has_eval, path, errors);
     train
 }
 
+/// What the stage's preset makes the defaults of a section.
+fn preset(stage: &StageSpec, section: Section) -> Map<String, Value> {
+    let preset = stage.ppo.as_ref().filter(|_| stage.kind == StageKind::PPO).and_then(|ppo| ppo.preset);
+    preset.map(|preset| preset.defaults(section)).unwrap_or_default()
+}
+
 fn ppo(stage: &StageSpec, path: &str, errors: &mut Vec<SpecError>) -> PpoArgs {
     let written = hyperparameters::written(Section::Ppo, stage.ppo.as_ref());
-    let ppo: PpoArgs = hyperparameters::args(Section::Ppo, stage.kind, &[&written]);
+    let ppo: PpoArgs = hyperparameters::args(Section::Ppo, stage.kind, &[&preset(stage, Section::Ppo), &written]);
     let place = |field: &str| format!("{path}.ppo.{field}");
     if !ppo.batch_size.is_multiple_of(ppo.mini_batch_size) {
         let message =

@@ -123,10 +123,29 @@ pub enum KlController {
     Fixed,
 }
 
+/// Other defaults of a PPO stage, as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PpoPreset {
+    /// What TRL and MedicalGPT did in June 2023.
+    #[serde(rename = "trl-2023")]
+    Trl2023,
+}
+
+/// The value head before the first step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VHeadInitStrategy {
+    Zeros,
+    /// Weights and bias uniform over ±1/√hidden (`torch.nn.Linear`).
+    Uniform,
+}
+
 /// Hyperparameters of PPO; names as in TRL, except where one TRL name means two things.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PpoArgs {
+    /// What the defaults were taken from; all its values are in the other fields.
+    pub preset: Option<PpoPreset>,
     pub init_kl_coef: f64,
     pub kl_controller: KlController,
     /// Target of the adaptive controller, nats a sequence.
@@ -134,6 +153,8 @@ pub struct PpoArgs {
     /// Horizon of the adaptive controller, episodes.
     pub kl_horizon: f64,
     pub early_stopping: bool,
+    /// Whether the minibatch that the early stop was measured on is still stepped on.
+    pub early_stopping_after_step: bool,
     /// Early stop: leave a batch's PPO epochs when the policy moved by more than 1.5 times this (nats a token).
     pub target_kl: f64,
     pub num_ppo_epochs: u32,
@@ -148,6 +169,7 @@ pub struct PpoArgs {
     pub cliprange: f64,
     pub cliprange_value: f64,
     pub vf_coef: f64,
+    pub v_head_init_strategy: VHeadInitStrategy,
     pub whiten_rewards: bool,
     pub whiten_advantages: bool,
     /// Tokens a response: at least, at most.

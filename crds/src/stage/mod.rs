@@ -7,6 +7,7 @@
 mod args;
 mod decimal;
 mod parameters;
+mod preset;
 pub mod reference;
 mod table;
 
@@ -15,11 +16,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use args::{
-    Dtype, IntervalStrategy, KlController, LoraArgs, LrSchedulerType, OverlongPolicy, PpoArgs, RewardArgs, TrainArgs,
-    Tuning,
+    Dtype, IntervalStrategy, KlController, LoraArgs, LrSchedulerType, OverlongPolicy, PpoArgs, PpoPreset, RewardArgs,
+    TrainArgs, Tuning, VHeadInitStrategy,
 };
 pub use decimal::{Decimal, DecimalError};
 pub use parameters::{LORA, LoraSpec, PPO, PpoSpec, REWARD, RewardSpec, TRAIN, TrainSpec};
+pub use preset::PresetValue;
 pub use table::{Defaults, InKey, Literal, Parameter, Range, Section, Type};
 pub(crate) use table::{found, nearest, plain_name};
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::StageKind::{self, PPO as Ppo, PT, RM, SFT};
 use super::{
     Decimal, Defaults, Dtype, InKey, IntervalStrategy, KlController, Literal, LrSchedulerType, OverlongPolicy,
+    PpoPreset, VHeadInitStrategy,
 };
 use super::{Parameter, Range, Section, Type};
 
@@ -28,6 +29,7 @@ const UNLESS_NONE: InKey = InKey::Unless(Literal::Names(&[]));
 const CADENCE: InKey = InKey::Never("when a stage evaluates, saves or logs does not change its weights");
 const EVAL_SPLIT: InKey = InKey::Never("how an evaluation batch is cut does not change its result");
 const RECOMPUTE: InKey = InKey::Never("recomputed activations are the same numbers");
+const PRESET: InKey = InKey::Never("the values it stands for are in the key");
 const OUTPUT_ONLY: InKey = InKey::Never("only what is shown");
 
 const fn int(min: u64, max: u64) -> Type {
@@ -179,6 +181,8 @@ section!(
 section!(
     /// Hyperparameters of PPO as people write them.
     PpoSpec, PPO, Section::Ppo, {
+    preset: PpoPreset = "preset", Type::Choice(&["trl-2023"]), UNSET, &[Ppo], PRESET,
+        "Other defaults for this stage (crds/generated/hyperparameters.md lists them); what is written out wins.", "MedTrain";
     init_kl_coef: Decimal = "initKlCoef", from_to(0.0, 100.0), decimals(0.2), &[Ppo], IN_KEY,
         "Weight of the KL penalty against the reference, at the start.", "TRL 0.4";
     kl_controller: KlController = "klController", Type::Choice(&["adaptive", "fixed"]), texts("adaptive"), &[Ppo], IN_KEY,
@@ -189,6 +193,8 @@ section!(
         "Episodes over which the adaptive controller corrects itself.", "TRL 0.4";
     early_stopping: bool = "earlyStopping", Type::Bool, OFF, &[Ppo], UNLESS_OFF,
         "Leaves the epochs of a batch when the policy moved by more than 1.5 times targetKl.", "TRL 0.4";
+    early_stopping_after_step: bool = "earlyStoppingAfterStep", Type::Bool, OFF, &[Ppo], UNLESS_OFF,
+        "The minibatch in which earlyStopping strikes still makes its optimiser step.", "TRL 0.4";
     target_kl: Decimal = "targetKl", above(0.0, 100.0), decimals(0.1), &[Ppo], IN_KEY,
         "Bound of earlyStopping, nats a token (not klTarget).", "TRL 0.4";
     num_ppo_epochs: u32 = "numPpoEpochs", int(1, 1_000), ints(4), &[Ppo], IN_KEY,
@@ -209,12 +215,15 @@ section!(
         "Clip of the change of value predictions.", "TRL";
     vf_coef: Decimal = "vfCoef", from_to(0.0, 100.0), decimals(0.1), &[Ppo], IN_KEY,
         "Weight of the value loss.", "TRL";
+    v_head_init_strategy: VHeadInitStrategy = "vHeadInitStrategy", Type::Choice(&["zeros", "uniform"]), texts("zeros"), &[Ppo],
+        InKey::Unless(Literal::Text("zeros")),
+        "Value head at the start: zeros, or uniform within 1 / sqrt(hidden size), bias too.", "N details; uniform: PyTorch, so TRL 0.4";
     whiten_rewards: bool = "whitenRewards", Type::Bool, OFF, &[Ppo], UNLESS_OFF,
         "Scales rewards to standard deviation 1 in each batch, keeping their mean.", "TRL";
     whiten_advantages: bool = "whitenAdvantages", Type::Bool, ON, &[Ppo], IN_KEY,
         "Scales advantages to mean 0 and standard deviation 1 in each minibatch.", "N details";
     min_new_tokens: u32 = "minNewTokens", int(0, 65_536), ints(1), &[Ppo], IN_KEY,
-        "Tokens of a response at least.", "MedTrain (seed: 4)";
+        "Tokens of a response before it may end.", "MedTrain";
     max_new_tokens: u32 = "maxNewTokens", int(1, 65_536), ints(128), &[Ppo], IN_KEY,
         "Tokens of a response at most.", "seed (README)";
     temperature: Decimal = "temperature", above(0.0, 100.0), decimals(1.0), &[Ppo], IN_KEY,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{InKey, Literal, Parameter, Section, StageKind};
+use super::{InKey, Literal, Parameter, PpoPreset, Section, StageKind};
 use crate::contract::canonical;
 
 /// The whole document.
@@ -24,7 +24,26 @@ pub fn markdown() -> String {
             row(&mut text, parameter);
         }
     }
+    for preset in PpoPreset::ALL {
+        presets(&mut text, preset);
+    }
     text
+}
+
+fn presets(text: &mut String, preset: PpoPreset) {
+    let _ = write!(
+        text,
+        "\n## Presets\n\n`ppo.preset: {}` changes these defaults of a PPO stage; a value that is written wins. The key \
+         is that of a stage with these values written out.\n\n| | default | preset | from |\n|---|---|---|---|\n",
+        preset.name()
+    );
+    for value in preset.values() {
+        let (section, name) = (value.section, value.name);
+        let default = section.parameters().iter().find(|parameter| parameter.name == name);
+        let default = default.map(|parameter| literal(parameter.default.of(StageKind::PPO))).unwrap_or_default();
+        let _ =
+            writeln!(text, "| `{}.{name}` | {default} | {} | {} |", section.name(), literal(value.value), value.source);
+    }
 }
 
 fn intro(section: Section) -> &'static str {

@@ -70,6 +70,11 @@ fn the_defaults_people_rely_on() {
     let ppo = default_args::<PpoArgs>(Section::Ppo, StageKind::PPO);
     assert_eq!((ppo.init_kl_coef, ppo.kl_target, ppo.kl_horizon), (0.2, 6.0, 10_000.0));
     assert_eq!(ppo.batch_size % ppo.mini_batch_size, 0);
+    assert_eq!((ppo.gamma, ppo.lam, ppo.cliprange, ppo.cliprange_value, ppo.vf_coef), (1.0, 0.95, 0.2, 0.2, 0.1));
+    assert_eq!((ppo.missing_eos_penalty, ppo.whiten_rewards, ppo.whiten_advantages), (1.0, false, true));
+    assert_eq!(ppo.v_head_init_strategy, VHeadInitStrategy::Zeros);
+    let train = train(StageKind::PPO);
+    assert_eq!((train.adam_epsilon, train.lr_scheduler_type), (1e-5, LrSchedulerType::Linear));
     assert_eq!(default_args::<LoraArgs>(Section::Lora, StageKind::PPO).dropout, 0.0, "dropout would change the ratio");
 }
 

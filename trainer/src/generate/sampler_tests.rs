@@ -231,6 +231,58 @@ fn the_text_streams_up_to_a_stop_string_and_ends_before_it() {
     assert!(free.ids.starts_with(&stopped.ids) && stopped.ids.len() < free.ids.len());
 }
 
+/// Sixty-four prompts (English, Chinese, digits, code, emoji, chats): every logit of every position through a
+/// projection, the best ones of the last, and 64 greedy tokens up to where transformers' own choice hangs on less than
+/// 1e-4.
+#[test]
+fn smollm2_reads_and_answers_sixty_four_prompts_as_transformers() {
+    let Some(dir) = std::env::var_os("MEDTRAIN_SMOLLM2").map(PathBuf::from) else {
+        eprintln!("skipped: MEDTRAIN_SMOLLM2 names no directory with SmolLM2-135M-Instruct");
+        return;
+    };
+    let model: Decoder<Flex> = load::load(&dir, 256, &Default::default()).unwrap();
+    let tokenizer = Tokenizer::load(&dir).unwrap();
+    let fixture = parity::fixture("smollm2_prompts");
+    let cases: Vec<&Value> = (0..64).map(|number| &fixture[format!("prompt {number}")]).collect();
+    let ids = |value: &Value| serde_json::from_value::<Vec<u32>>(value.clone()).unwrap();
+    let prompts: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["ids"])).collect();
+    let sign = |place: usize| 1.0 - 2.0 * f64::from((place as u32).wrapping_mul(2_654_435_761) >> 31);
+    for (number, (case, prompt)) in cases.iter().zip(&prompts).enumerate() {
+        let name = format!("prompt {number}");
+        parity::hold_same(
+            "SmolLM2: ids",
+            &name,
+            &tokenizer.encode(case["text"].as_str().unwrap(), false).unwrap(),
+            prompt,
+        );
+        let hidden = model.hidden(prompt, &Segments::from_lengths([prompt.len()]), None);
+        let logits = to_host(&model.logits(&hidden, None));
+        let rows: Vec<&[f32]> = logits.chunks(logits.len() / prompt.len()).collect();
+        let project = |row: &&[f32]| {
+            let sum: f64 = row.iter().enumerate().map(|(place, &logit)| sign(place) * f64::from(logit)).sum();
+            (sum / (row.len() as f64).sqrt()) as f32
+        };
+        let ours: Vec<f32> = rows.iter().map(project).collect();
+        let theirs = parity::numbers(&case["projected"]);
+        parity::hold_values("SmolLM2: logits of all positions, projected", &name, &ours, &theirs, |_| 1.0, 2e-4);
+        let last = rows[rows.len() - 1];
+        let ours: Vec<f32> = ids(&case["top_ids"]).into_iter().map(|id| last[id as usize]).collect();
+        let theirs = parity::numbers(&case["top_logits"]);
+        parity::hold_values("SmolLM2: highest logits behind prompts", &name, &ours, &theirs, |_| 1.0, 2e-4);
+    }
+    let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    let answers = run(&model, &requests(&prompts), &SamplingArgs::greedy(64), &[2], 32);
+    for (number, (case, answer)) in cases.iter().zip(answers).enumerate() {
+        let (mut ours, theirs) = (answer.ids, ids(&case["greedy"]));
+        match case["greedy_ended_by"].as_str().unwrap() {
+            "close call" => ours.truncate(theirs.len()),
+            "eos" => assert_eq!(answer.finish, Eos, "prompt {number}"),
+            _ => assert_eq!(answer.finish, Length, "prompt {number}"),
+        }
+        parity::hold_same("SmolLM2: greedy answers", &format!("prompt {number}"), &ours, &theirs);
+    }
+}
+
 #[test]
 fn smollm2_has_the_logits_and_greedy_answers_of_transformers() {
     let Some(dir) = std::env::var_os("MEDTRAIN_SMOLLM2").map(PathBuf::from) else {

@@ -9,6 +9,7 @@ use super::kl::{KlEstimator, KlReport};
 use super::kl_controller::KlCoefficient;
 use super::moments::{Moments, Variance};
 use super::ppo::{PpoMinibatch, ppo_minibatch};
+use super::reward_norm::ScoreNorm;
 use super::rewards::token_rewards;
 use super::rows::Rows;
 use super::whiten::whiten;
@@ -54,6 +55,17 @@ fn masked_moments_and_whitening_are_those_of_pytorch() {
             }
         }
     }
+}
+
+#[test]
+fn normalised_scores_are_those_that_pytorch_whitens() {
+    let cases = fixture("ppo")["masked"].clone();
+    let unmasked = |case: &&Value| mask(&case["mask"]).into_iter().all(|keep| keep);
+    let case = cases.as_array().unwrap().iter().find(unmasked).unwrap();
+    let scores = numbers(&case["values"]);
+    let norm = ScoreNorm::new(&scores.iter().map(|&score| f64::from(score)).collect()).unwrap();
+    let got: Vec<f32> = scores.iter().map(|&score| norm.apply(score.into()) as f32).collect();
+    all_close("scores", &got, &case["whitened_unbiased"], &vec![true; got.len()]);
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn scatter(from: &[f32], indices: &[usize], to: &mut [f32]) {
     from.iter().zip(indices).for_each(|(value, &index)| to[index] = *value);
 }
 
-/// Whether to leave the PPO epochs of this batch before the optimiser step that `policykl` was measured for.
+/// Whether to leave the PPO epochs of this batch at the minibatch that `policykl` was measured on.
 pub fn early_stop(policykl: f64, args: &PpoArgs) -> bool {
     args.early_stopping && policykl > EARLY_STOP_FACTOR * args.target_kl
 }

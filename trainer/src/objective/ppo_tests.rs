@@ -1,7 +1,7 @@
 //! Promises of the PPO losses and of [`super::ppo::ppo_minibatch`], checked against plain f64 formulas.
 
 use burn::tensor::Tensor;
-use medtrain_crds::stage::{KlController, PpoArgs};
+use medtrain_crds::stage::{KlController, PpoArgs, VHeadInitStrategy};
 use proptest::prelude::*;
 
 use super::policy_loss::clipped_surrogate;
@@ -12,11 +12,13 @@ use super::{Host, to_host, to_tensor};
 /// TRL 0.4's defaults.
 pub(crate) fn args() -> PpoArgs {
     PpoArgs {
+        preset: None,
         init_kl_coef: 0.2,
         kl_controller: KlController::Adaptive,
         kl_target: 6.0,
         kl_horizon: 10_000.0,
         early_stopping: true,
+        early_stopping_after_step: false,
         target_kl: 0.1,
         num_ppo_epochs: 4,
         batch_size: 8,
@@ -27,6 +29,7 @@ pub(crate) fn args() -> PpoArgs {
         cliprange: 0.2,
         cliprange_value: 0.2,
         vf_coef: 0.1,
+        v_head_init_strategy: VHeadInitStrategy::Zeros,
         whiten_rewards: false,
         whiten_advantages: true,
         min_new_tokens: 1,

@@ -167,8 +167,8 @@ fn task<B: LmBackend>(
             StageTask::Reward(Box::new(RewardTask { train, eval, units, args, reward, seed }))
         }
         (StageKind::PPO, Some(policy)) => {
-            init_value_head(&mut parameters, hidden_size, device);
             let ppo = stage.ppo.clone().ok_or_else(|| missing(stage, "ppo"))?;
+            init_value_head(&mut parameters, hidden_size, ppo.v_head_init_strategy, seed, device);
             let stop = template.and_then(ChatTemplate::turn_end_id).or(tokenizer.eos()).ok_or_else(|| {
                 Failure::config(format!(
                     "{}: neither template nor tokenizer has a token that ends an answer",

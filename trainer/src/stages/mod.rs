@@ -37,6 +37,10 @@ fn origins(data: &TokenizedDataset, rows: impl Iterator<Item = usize>) -> String
 #[cfg(test)]
 mod build_tests;
 #[cfg(test)]
+mod ppo_detail_tests;
+#[cfg(test)]
+mod ppo_loop_tests;
+#[cfg(test)]
 mod recipe_tests;
 #[cfg(test)]
 mod resume_tests;

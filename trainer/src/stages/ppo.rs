@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 
 use medtrain_crds::{
     contract::{Phase, metrics},
-    stage::{PpoArgs, TrainArgs},
+    stage::{PpoArgs, TrainArgs, VHeadInitStrategy},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     batch::PackedBatch,
-    rollout::{Episode, RewardModel, Rollout, SavedRollout, VALUE_BIAS, VALUE_WEIGHT, score_episodes, values},
+    rollout::{Episode, RewardModel, Rollout, SavedRollout, Scored, VALUE_BIAS, VALUE_WEIGHT, score_episodes, values},
     samples::{self, Sample},
     task::{Evaluation, Outcome, Task, View, Watch},
 };
@@ -78,10 +78,23 @@ struct Saved {
     ended_early: bool,
 }
 
-/// The value head's fresh parameters: zeros, so that the first advantages are the rewards' own (checklist item P2).
-pub fn init_value_head<B: LmBackend>(parameters: &mut Parameters<B>, hidden_size: usize, device: &B::Device) {
-    parameters.insert(VALUE_WEIGHT.into(), Parameter::new(vec![1, hidden_size], vec![0.0; hidden_size], device));
-    parameters.insert(VALUE_BIAS.into(), Parameter::new(vec![1], vec![0.0], device));
+/// The value head's fresh parameters. With zeros the first advantages are the rewards' own (checklist item P2);
+/// `Uniform` is what `torch.nn.Linear` starts with, ±1/√hidden for weights and bias, as TRL 0.4 left it.
+pub fn init_value_head<B: LmBackend>(
+    parameters: &mut Parameters<B>,
+    hidden_size: usize,
+    strategy: VHeadInitStrategy,
+    seed: u64,
+    device: &B::Device,
+) {
+    let mut values = vec![0.0; hidden_size + 1];
+    if strategy == VHeadInitStrategy::Uniform {
+        let stream = Stream::new(seed, Purpose::Init, u64::from(u32::MAX));
+        stream.fill_kaiming_uniform(&mut values, 0, hidden_size, 5.0_f64.sqrt());
+    }
+    let bias = values.split_off(hidden_size);
+    parameters.insert(VALUE_WEIGHT.into(), Parameter::new(vec![1, hidden_size], values, device));
+    parameters.insert(VALUE_BIAS.into(), Parameter::new(vec![1], bias, device));
 }
 
 impl<B: LmBackend> PpoTask<B> {
@@ -173,11 +186,26 @@ impl<B: LmBackend> PpoTask<B> {
             let samples = shown(&self.prompts, &self.rows(number), &episodes, &scored.scores);
             watch.monitor.samples("rollout", number * self.steps().per_rollout + 1, &samples)?;
         }
-        let rollout = Rollout::new(number, episodes, scored, &mut self.state.controller, &self.ppo)?;
-        self.state.rollout = Some(rollout);
-        self.state.ended_early = false;
+        self.begin(number, episodes, scored)?;
         watch.monitor.phase(Phase::Training);
         Ok(Some(true))
+    }
+
+    /// Makes these episodes the rollout that the next PPO epochs are over.
+    ///
+    /// # Errors
+    /// As [`Rollout::new`].
+    pub(super) fn begin(&mut self, number: u64, episodes: Vec<Episode>, scored: Scored) -> Result<()> {
+        self.state.rollout = Some(Rollout::new(number, episodes, scored, &mut self.state.controller, &self.ppo)?);
+        self.state.ended_early = false;
+        Ok(())
+    }
+
+    /// Episodes by the minibatches of a PPO epoch over rollout `number`.
+    pub(super) fn minibatches(&self, number: u64, epoch: u64) -> Vec<Vec<usize>> {
+        let order = Stream::new(self.seed, Purpose::Minibatch, pair(number as u32, epoch as u32))
+            .permutation(self.ppo.batch_size as usize);
+        order.chunks(self.ppo.mini_batch_size as usize).map(<[usize]>::to_vec).collect()
     }
 
     /// Gradients of one micro-batch of a minibatch.
@@ -289,10 +317,7 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
         }
         let minibatches = per_rollout / u64::from(self.ppo.num_ppo_epochs);
         let (epoch, minibatch) = (inner / minibatches, (inner % minibatches) as usize);
-        let order = Stream::new(self.seed, Purpose::Minibatch, pair(number as u32, epoch as u32))
-            .permutation(rollout.episodes.len());
-        let size = self.ppo.mini_batch_size as usize;
-        let episodes = &order[minibatch * size..(minibatch + 1) * size];
+        let episodes = &self.minibatches(number, epoch)[minibatch];
         let tokens: usize = episodes.iter().map(|&episode| rollout.episodes[episode].response.len()).sum();
         let ranges = rollout.ranges();
         let mut advantages: Vec<f32> =
@@ -312,8 +337,8 @@ impl<B: LmBackend> Task<B> for PpoTask<B> {
         }
         if let Some(stats) = tally.stats(self.ppo.vf_coef) {
             outcome.loss = stats.total_loss;
-            outcome.update = !early_stop(stats.policykl, &self.ppo);
-            self.state.ended_early = !outcome.update;
+            self.state.ended_early = early_stop(stats.policykl, &self.ppo);
+            outcome.update = !self.state.ended_early || self.ppo.early_stopping_after_step;
             let figures = [
                 (metrics::PPO_POLICY_LOSS, stats.policy_loss),
                 (metrics::PPO_VALUE_LOSS, stats.value_loss),

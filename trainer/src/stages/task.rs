@@ -84,7 +84,7 @@ pub struct Outcome {
     pub loss: f64,
     /// Tokens read, prompts and all.
     pub tokens: u64,
-    /// Whether to update; PPO's early stop does not.
+    /// Whether to update; PPO's early stop does not, but for `earlyStoppingAfterStep`.
     pub update: bool,
     /// Nothing was computed: PPO passes over the rest of a batch after an early stop.
     pub skipped: bool,

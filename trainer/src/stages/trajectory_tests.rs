@@ -33,9 +33,9 @@ use crate::{
 };
 
 /// One step from the reference's state, L2 over a tensor, relative to the reference's tensor.
-const ONE_STEP: f64 = 1e-5;
+pub(super) const ONE_STEP: f64 = 1e-5;
 /// Free-running: what no step may exceed, and what any step may have.
-const FREE: f64 = 1e-3;
+pub(super) const FREE: f64 = 1e-3;
 const FREE_FLOOR: f64 = 1e-5;
 const SEED: u64 = 7;
 
@@ -135,14 +135,7 @@ impl Reference {
     /// Parameters and moments after `step` steps, by their names in a checkpoint.
     fn tensors(&self, step: u64) -> BTreeMap<String, Stored> {
         let index = self.state_steps.iter().position(|stored| *stored == step).unwrap();
-        let tensor = |name: &str| {
-            let (shape, values) = self.states.read_f32(name).unwrap();
-            let size = values.len() / shape[0];
-            // Moments are flat there.
-            let shape = if name.starts_with("adam") { vec![size] } else { shape[1..].to_vec() };
-            (name.to_owned(), Stored::of_f32(shape, &values[index * size..(index + 1) * size]))
-        };
-        self.states.names().map(tensor).collect()
+        tensors_at(&self.states, index)
     }
 
     /// A training before its first step, and what it trains on.
@@ -152,10 +145,7 @@ impl Reference {
         let model = load::load::<Flex>(&base, 64, &Default::default()).unwrap();
         let (tuned, mut parameters) = Tuned::new(model, &self.tuning(), SEED).unwrap();
         if self.state_steps[0] == 0 {
-            let start = self.tensors(0).into_iter();
-            parameters = start
-                .filter_map(|(name, tensor)| Some((name.strip_prefix("parameter/")?.to_owned(), parameter(&tensor))))
-                .collect();
+            parameters = parameters_of(&self.tensors(0));
         }
         let examples = self.examples();
         let (train, units) = self.in_order(&examples, &args, cut);
@@ -192,11 +182,31 @@ impl Reference {
     }
 }
 
-fn floats(value: &Value) -> Vec<f64> {
+/// The state at place `index` of the stacked ones, by names in a checkpoint.
+pub(super) fn tensors_at(states: &ModelFiles, index: usize) -> BTreeMap<String, Stored> {
+    let tensor = |name: &str| {
+        let (shape, values) = states.read_f32(name).unwrap();
+        let size = values.len() / shape[0];
+        // Moments are flat there.
+        let shape = if name.starts_with("adam") { vec![size] } else { shape[1..].to_vec() };
+        (name.to_owned(), Stored::of_f32(shape, &values[index * size..(index + 1) * size]))
+    };
+    states.names().map(tensor).collect()
+}
+
+pub(super) fn parameters_of(tensors: &BTreeMap<String, Stored>) -> Parameters<Flex> {
+    let parameter = |(name, stored): (&String, &Stored)| {
+        let name = name.strip_prefix("parameter/")?.to_owned();
+        Some((name, Parameter::new(stored.shape.clone(), stored.to_f32().unwrap(), &Default::default())))
+    };
+    tensors.iter().filter_map(parameter).collect()
+}
+
+pub(super) fn floats(value: &Value) -> Vec<f64> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-fn ids(value: &Value) -> Vec<u32> {
+pub(super) fn ids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
@@ -211,15 +221,11 @@ fn pair(value: &Value) -> Example {
     PreferencePair { chosen, rejected, prompt_len: 0 }.into_example()
 }
 
-fn parameter(stored: &Stored) -> Parameter<Flex> {
-    Parameter::new(stored.shape.clone(), stored.to_f32().unwrap(), &Default::default())
-}
-
 /// A training and what it trains on.
-struct Run {
-    args: TrainArgs,
-    task: Box<dyn Task<Flex>>,
-    training: Training<Flex>,
+pub(super) struct Run {
+    pub args: TrainArgs,
+    pub task: Box<dyn Task<Flex>>,
+    pub training: Training<Flex>,
 }
 
 /// What ends a training that has gone far enough.
@@ -240,7 +246,7 @@ impl Checkpoints<Flex> for Keep {
 
 impl Run {
     /// The states after the next `steps` steps each.
-    fn go(&mut self, steps: usize) -> Vec<State> {
+    pub fn go(&mut self, steps: usize) -> Vec<State> {
         let mut monitor = Monitor::new(Style::Quiet, "stage", "kind").unwrap();
         monitor.phase(Phase::Training);
         let stop = StopSignal::default();
@@ -251,17 +257,17 @@ impl Run {
         keep.states
     }
 
-    fn all(mut self) -> (Vec<State>, TrainerState) {
+    pub fn all(mut self) -> (Vec<State>, TrainerState) {
         let states = self.go(self.task.total_steps() as usize);
         (states, self.training.history)
     }
 
-    fn restore(&mut self, state: &State) {
+    pub fn restore(&mut self, state: &State) {
         assert!(self.training.restore(state, &mut *self.task, &self.args, &Default::default()).unwrap());
     }
 }
 
-fn logged(history: &TrainerState, name: &str) -> Vec<f64> {
+pub(super) fn logged(history: &TrainerState, name: &str) -> Vec<f64> {
     history.log_history.iter().map(|entry| entry.values[name]).collect()
 }
 
@@ -295,6 +301,15 @@ fn hold_each_step(name: &'static str) {
     }
 }
 
+/// Every step of a free run within three times what the reference does to itself.
+pub(super) fn hold_curve(quantity: &str, ours: &[f64], theirs: &[f64], envelope: &[f64]) {
+    assert_eq!((ours.len(), envelope.len()), (theirs.len(), theirs.len()));
+    for (step, ((ours, theirs), envelope)) in ours.iter().zip(theirs).zip(envelope).enumerate() {
+        let bound = (3.0 * envelope).clamp(FREE_FLOOR, FREE);
+        parity::hold_relative(quantity, &format!("step {step}"), *ours, *theirs, bound);
+    }
+}
+
 /// Fifty steps in a row under `cut`: losses and norms within what the reference does to itself. Returns the states.
 fn hold_free(reference: &Reference, cut: Cut, against: &Value) -> Vec<State> {
     let (states, history) = reference.start(cut).all();
@@ -304,14 +319,9 @@ fn hold_free(reference: &Reference, cut: Cut, against: &Value) -> Vec<State> {
         parity::hold(&quantity, &format!("step {step}"), *ours, theirs, (ours - theirs).abs(), 1e-15);
     }
     for name in ["loss", "grad_norm"] {
-        let (ours, theirs) = (logged(&history, name), floats(&against[name]));
-        assert_eq!(ours.len(), theirs.len());
         let envelope = floats(&reference.json["envelope"][name]);
         let quantity = format!("{}, free: {name}", reference.name);
-        for (step, ((ours, theirs), envelope)) in ours.iter().zip(&theirs).zip(&envelope).enumerate() {
-            let bound = (3.0 * envelope).clamp(FREE_FLOOR, FREE);
-            parity::hold_relative(&quantity, &format!("step {step}"), *ours, *theirs, bound);
-        }
+        hold_curve(&quantity, &logged(&history, name), &floats(&against[name]), &envelope);
     }
     let (ours, last) = (&states[states.len() - 1].tensors, reference.state_steps[reference.state_steps.len() - 1]);
     if last == states.len() as u64 {
