@@ -12,12 +12,12 @@ import trl
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-import seeded
+# tiny.py names families that the transformers of 2023 does not have; no case here is of them.
+for family in ("MistralConfig", "Qwen2Config", "Qwen3Config"):
+    if not hasattr(transformers, family):
+        setattr(transformers, family, LlamaConfig)
 
-torch.set_num_threads(1)
-torch.use_deterministic_algorithms(True)
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
+import tiny
 
 CASE = {"0.4.7": "trl04", "0.24.0": "trl024"}[trl.__version__]
 # With some seeds gradients nearly cancel in a step, and f32 itself is off by more than check_in_double allows.
@@ -88,7 +88,7 @@ ORDER = [
 
 def base_model() -> LlamaForCausalLM:
     model = LlamaForCausalLM(LlamaConfig(**SMALL))
-    seeded.randomise(model, SEED, torch.float32)
+    tiny.randomise(model, SEED, torch.float32)
     return model.eval()
 
 
@@ -98,7 +98,7 @@ def policy(perturbed: int | None = None):
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "lora_" in name:
-                p.copy_(0.3 * torch.randn(p.shape, generator=seeded.generator(SEED, name)))
+                p.copy_(0.3 * torch.randn(p.shape, generator=tiny.generator(SEED, name)))
     perturb(model, perturbed)
     return model
 
@@ -106,7 +106,7 @@ def policy(perturbed: int | None = None):
 def set_head(head: torch.nn.Linear, perturbed: int | None) -> None:
     with torch.no_grad():
         for name, p in head.named_parameters():
-            p.copy_(0.2 * torch.randn(p.shape, generator=seeded.generator(SEED, "head", name)))
+            p.copy_(0.2 * torch.randn(p.shape, generator=tiny.generator(SEED, "head", name)))
     perturb(head, perturbed)
 
 
@@ -115,7 +115,7 @@ def perturb(module: torch.nn.Module, perturbed: int | None) -> None:
         return
     with torch.no_grad():
         for name, p in module.named_parameters():
-            p.mul_(1 + PERTURBATION * torch.randn(p.shape, generator=seeded.generator(SEED, name, perturbed)))
+            p.mul_(1 + PERTURBATION * torch.randn(p.shape, generator=tiny.generator(SEED, name, perturbed)))
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -130,7 +130,7 @@ def rollout() -> dict:
     model = policy()
     prompts, responses = [], []
     for number, (prompt, length, ended) in enumerate(zip(PROMPT_LENGTHS, RESPONSE_LENGTHS, ENDED)):
-        random = seeded.generator(SEED, "episode", number)
+        random = tiny.generator(SEED, "episode", number)
         ids = torch.randint(3, VOCAB, (prompt,), generator=random).tolist()
         prompts.append(list(ids))
         while len(ids) < prompt + length:
@@ -140,7 +140,7 @@ def rollout() -> dict:
         responses.append(ids[prompt:])
         if ended:
             responses[-1][-1] = EOS
-    scores = torch.randn(EPISODES, generator=seeded.generator(SEED, "scores")).tolist()
+    scores = torch.randn(EPISODES, generator=tiny.generator(SEED, "scores")).tolist()
     return dict(prompts=prompts, responses=responses, ended=ENDED, scores=scores)
 
 

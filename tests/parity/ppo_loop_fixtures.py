@@ -45,7 +45,6 @@ import torch
 import transformers
 import trl
 
-import seeded
 from ppo_loop import (
     CASE,
     EPISODES,
@@ -64,6 +63,8 @@ from ppo_loop import (
     set_head,
     tokenizer,
 )
+
+import tiny
 
 PERTURBED_RUNS = 4
 TARGET_KL = 0.02
@@ -411,8 +412,8 @@ def main() -> None:
         assert 1 < steps < STEPS and torch.equal(after["adam1/v_head.weight"][-1], states["adam1/v_head.weight"][steps])
         extra = dict(early_stop=dict(target_kl=TARGET_KL, steps=steps, policykl=stopped["policykl"]))
     found.pop("policykl", None)
-    seeded.write_tensors(directory / "states.safetensors", states)
-    seeded.write_json(
+    tiny.write_tensors(directory / "states.safetensors", states)
+    tiny.write_json(
         directory / "loop.json",
         dict(
             settings=SETTINGS,
@@ -422,7 +423,7 @@ def main() -> None:
             **found,
             envelope=envelope,
             **extra,
-            made_with=seeded.made_with("ppo_loop_fixtures.py", SEED, trl=trl.__version__),
+            made_with=tiny.made_with("ppo_loop_fixtures.py", SEED, trl=trl.__version__),
         ),
     )
     print(f"  {sum(f.stat().st_size for f in directory.rglob('*') if f.is_file())} bytes")

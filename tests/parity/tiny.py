@@ -4,16 +4,18 @@ Writes nothing. Asserts nothing. Everything here is a function of its arguments:
 parameter's name (not from the order of creation), threads are fixed to one, dropout is off.
 """
 
+import hashlib
 import json
+import platform
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy
 import torch
 import transformers
+from safetensors.torch import save_file
 from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
-
-from seeded import generator, made_with, randomise, write_json, write_tensors
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -122,12 +124,37 @@ FAMILIES = [
 ]
 
 
+def generator(*parts) -> torch.Generator:
+    """A generator that depends only on `parts`."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
 def family(name: str) -> Family:
     return next(f for f in FAMILIES if f.name == name)
 
 
 def config_of(fam: Family):
     return fam.config(**{**SMALL, **fam.options})
+
+
+def randomise(model: torch.nn.Module, seed: int, dtype: torch.dtype) -> None:
+    """Weights that keep every activation and logit O(1), rounded to `dtype` but kept in f32.
+
+    Norm weights are around 1 and biases are not small, so that leaving one out shows.
+    """
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            noise = torch.randn(p.shape, generator=generator(seed, name))
+            if name.endswith("bias"):
+                value = 0.5 * noise
+            elif p.dim() == 1:
+                value = 1.0 + 0.2 * noise
+            elif name.endswith(("q_proj.weight", "k_proj.weight")):
+                value = 1.5 * noise / p.shape[1] ** 0.5
+            else:
+                value = noise / p.shape[1] ** 0.5
+            p.copy_(value.to(dtype).to(torch.float32))
 
 
 def build(fam: Family, seed: int, head: type = transformers.AutoModelForCausalLM, **options):
@@ -209,3 +236,27 @@ def bradley_terry(scores: torch.Tensor) -> torch.Tensor:
 
 def named_scores(scores: torch.Tensor) -> list[dict]:
     return [dict(zip(SIDES, pair, strict=True)) for pair in scores.tolist()]
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    save_file({name: tensors[name].detach().to(torch.float32).contiguous().clone() for name in sorted(tensors)}, path)
+
+
+def write_json(path: Path, value: dict) -> None:
+    """One key a line, so that a diff shows which value moved."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (f" {json.dumps(key)}: {json.dumps(item, ensure_ascii=False)}" for key, item in value.items())
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def made_with(script: str, seed: int, **more) -> dict:
+    import peft
+
+    versions = dict(
+        python=platform.python_version(),
+        torch=torch.__version__.split("+")[0],
+        transformers=transformers.__version__,
+        peft=peft.__version__,
+        numpy=numpy.__version__,
+    )
+    return dict(script=f"tests/parity/{script}", seed=seed, versions={**versions, **more})

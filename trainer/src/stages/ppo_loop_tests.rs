@@ -17,7 +17,7 @@ use super::{
     rollout::{Episode, RewardModel, Scored, score_episodes},
     task::Tuned,
     training::Training,
-    trajectory_tests::{FREE, ONE_STEP, Run, apart, floats, hold_curve, ids, l2, logged, parameters_of, tensors_at},
+    trajectory_tests::{FREE, FREE_FLOOR, ONE_STEP, Run, floats, ids, logged, parameters_of, tensors_at},
 };
 use crate::{
     checkpoint::{State, Tensor as Stored},
@@ -202,6 +202,18 @@ impl Reference {
     }
 }
 
+fn apart(ours: f64, theirs: f64) -> f64 {
+    (ours - theirs).abs() / theirs.abs().max(1e-12)
+}
+
+/// ‖ours − theirs‖ / ‖theirs‖.
+fn l2(ours: &[f32], theirs: &[f32]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut ours.iter().zip(theirs).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    difference / norm(&mut theirs.iter().map(|v| f64::from(*v))).max(1e-12)
+}
+
 /// Log-probabilities, reference and values of the same tokens.
 fn hold_rollout(name: &'static str) {
     let reference = Reference::open(name);
@@ -264,7 +276,13 @@ fn hold_free(name: &'static str, rows_per_pass: u32) {
     for figure in ["loss", "grad_norm"] {
         let (ours, theirs) = (logged(&history, figure), floats(&reference.json[figure]));
         let envelope = floats(&reference.json["envelope"][figure]);
-        hold_curve(&format!("{name} {figure}"), &ours, &theirs, &envelope);
+        assert_eq!((ours.len(), envelope.len()), (STEPS, STEPS));
+        let errors: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| apart(*ours, theirs)).collect();
+        for (step, (error, envelope)) in errors.iter().zip(envelope).enumerate() {
+            let bound = (3.0 * envelope).clamp(FREE_FLOOR, FREE);
+            assert!(*error <= bound, "{name}, step {step}: {figure} is off by {error:e}, allowed are {bound:e}");
+        }
+        println!("{name} {figure}, free: {:e}", errors.into_iter().fold(0.0, f64::max));
     }
     for (ours, theirs) in [(metrics::PPO_POLICY_LOSS, "policy_loss"), (metrics::PPO_VALUE_LOSS, "value_loss")] {
         let ours = logged(&history, ours);

@@ -36,7 +36,7 @@ use crate::{
 pub(super) const ONE_STEP: f64 = 1e-5;
 /// Free-running: what no step may exceed, and what any step may have.
 pub(super) const FREE: f64 = 1e-3;
-const FREE_FLOOR: f64 = 1e-5;
+pub(super) const FREE_FLOOR: f64 = 1e-5;
 const SEED: u64 = 7;
 
 /// A case of the fixtures.
@@ -271,7 +271,7 @@ pub(super) fn logged(history: &TrainerState, name: &str) -> Vec<f64> {
     history.log_history.iter().map(|entry| entry.values[name]).collect()
 }
 
-pub(super) fn apart(ours: f64, theirs: f64) -> f64 {
+fn apart(ours: f64, theirs: f64) -> f64 {
     (ours - theirs).abs() / theirs.abs().max(1e-12)
 }
 
@@ -280,7 +280,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// ‖ours − theirs‖ / ‖theirs‖.
-pub(super) fn l2(ours: &[f32], theirs: &[f32]) -> f64 {
+fn l2(ours: &[f32], theirs: &[f32]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     let difference = norm(ours.iter().zip(theirs).map(|(a, b)| f64::from(*a) - f64::from(*b)));
     difference / norm(theirs.iter().map(|v| f64::from(*v))).max(1e-12)
@@ -321,17 +321,6 @@ fn hold_each_step(name: &'static str) {
     println!("{name}, one step: {worst:#?}");
 }
 
-/// Every step of a free run within three times what the reference does to itself.
-pub(super) fn hold_curve(what: &str, ours: &[f64], theirs: &[f64], envelope: &[f64]) {
-    assert_eq!((ours.len(), envelope.len()), (theirs.len(), theirs.len()));
-    let errors: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| apart(*ours, *theirs)).collect();
-    for (step, (error, envelope)) in errors.iter().zip(envelope).enumerate() {
-        let bound = (3.0 * envelope).clamp(FREE_FLOOR, FREE);
-        assert!(error <= &bound, "{what}, step {step}: off by {error:e}, allowed are {bound:e}");
-    }
-    println!("{what}, free: {:e}", errors.iter().fold(0.0_f64, |m, e| m.max(*e)));
-}
-
 /// Fifty steps in a row under `cut`: losses and norms within what the reference does to itself. Returns the states.
 fn hold_free(reference: &Reference, cut: Cut, against: &Value) -> Vec<State> {
     let (states, history) = reference.start(cut).all();
@@ -340,8 +329,19 @@ fn hold_free(reference: &Reference, cut: Cut, against: &Value) -> Vec<State> {
         assert!((ours - theirs).abs() <= 1e-15, "{}, step {step}: rate {ours}, was {theirs}", reference.name);
     }
     for name in ["loss", "grad_norm"] {
+        let (ours, theirs) = (logged(&history, name), floats(&against[name]));
+        assert_eq!(ours.len(), theirs.len());
         let envelope = floats(&reference.json["envelope"][name]);
-        hold_curve(&format!("{} {name}", reference.name), &logged(&history, name), &floats(&against[name]), &envelope);
+        let errors: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| apart(*ours, *theirs)).collect();
+        for (step, (error, envelope)) in errors.iter().zip(&envelope).enumerate() {
+            let bound = (3.0 * envelope).clamp(FREE_FLOOR, FREE);
+            assert!(
+                error <= &bound,
+                "{}, step {step}: {name} is off by {error:e}, allowed are {bound:e}",
+                reference.name
+            );
+        }
+        println!("{} {name}, free: {:e}", reference.name, errors.iter().fold(0.0_f64, |m, e| m.max(*e)));
     }
     let (ours, last) = (&states[states.len() - 1].tensors, reference.state_steps[reference.state_steps.len() - 1]);
     if last == states.len() as u64 {
