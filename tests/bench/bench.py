@@ -7,6 +7,7 @@ fails is told of, and the run goes on with the next; it ends with exit code 1 th
 """
 
 import argparse
+import dataclasses
 import functools
 import json
 import os
@@ -14,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import report
@@ -174,7 +176,22 @@ class Bench:
         ours = functools.partial(Side, "medtrain", [str(self.options.step), str(workload)], self.threads)
         result, sides = measure(row, ours, {name: starts[name] for name in row.peers}, self.options.rounds)
         self.remember(sides)
+        if row.kind == "causal" and row.length > rows.LONG:
+            result["growth"] = self.growth(row, tokens, result["medtrain"]["peakRss"])
         return trials | result
+
+    def growth(self, row: StepRow, tokens: list[int], whole: int) -> dict:
+        """Most RAM of ours, and bytes a further token, at a quarter, a half and all of the row's length."""
+        found = {}
+        for length in (row.length // 4, row.length // 2):
+            workload = self.folder / f"{row.name}.{length}.json"
+            shorter = dataclasses.replace(row, length=length)
+            workload.write_text(json.dumps(shorter.workload(self.options.model, self.threads, tokens)))
+            side = Side("medtrain", [str(self.options.step), str(workload)], self.threads)
+            found[length] = side.turn()["peakRss"]
+            side.close()
+        found[row.length] = whole
+        return report.growth(found)
 
     def f32(self) -> Path:
         """The model's weights as llama.cpp reads them, in f32."""
@@ -270,8 +287,11 @@ def run(options: argparse.Namespace) -> int:
         say(f"{row.name} ({number} of {len(wanted)}): {row.warmup} + {options.rounds} rounds")
         try:
             result = bench.measure(row, tokens)
-        except (BenchError, OSError, ValueError, KeyError, ImportError) as error:
-            text = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        except Exception as error:  # whatever it is, an hour's other rows are worth having
+            text = str(error)
+            if not isinstance(error, BenchError):
+                traceback.print_exc()
+                text = f"{type(error).__name__}: {error}"
             result = {"row": row.name, "failed": text}
             say(f"{row.name} failed: {text}")
         results.append(result)
@@ -290,6 +310,8 @@ def run(options: argparse.Namespace) -> int:
     print(report.table(results))
     if lines := report.rooflines(results):
         print("\n" + lines)
+    for line in report.growths(results):
+        print("\n" + line)
     say(f"All figures: {options.output}")
     return any("failed" in result for result in results)
 

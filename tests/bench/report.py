@@ -1,5 +1,6 @@
 """What a run says: figures of a row, the table, the machine."""
 
+import itertools
 import os
 import platform
 import re
@@ -131,6 +132,23 @@ def rooflines(results: list[dict]) -> str:
             ]
         )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) if len(lines) > 2 else ""
+
+
+def growth(peaks: dict[int, int]) -> dict:
+    """Of most RAM by tokens: bytes for each further token, from one length to the next. Linear: the same everywhere."""
+    lengths = sorted(peaks)
+    further = [round((peaks[b] - peaks[a]) / (b - a)) for a, b in itertools.pairwise(lengths)]
+    return {"peakRss": {str(length): peaks[length] for length in lengths}, "bytesAToken": further}
+
+
+def growths(results: list[dict]) -> list[str]:
+    lines = []
+    for result in results:
+        if found := result.get("growth"):
+            peaks = ", ".join(f"{rss / MIB:.0f} at {length}" for length, rss in found["peakRss"].items())
+            further = ", ".join(f"{bytes / 1024:.0f}" for bytes in found["bytesAToken"])
+            lines.append(f"{result['row']}: MiB by tokens {peaks}; KiB for each further token {further}")
+    return lines
 
 
 def machine(threads: int) -> dict:

@@ -151,6 +151,10 @@ class MeasureTest(unittest.TestCase):
         self.assertEqual(result["roofline"]["shareOfPeak"], 0.5)
         self.assertIn("| row | 4.00 | 8 | 50% of 4 GFLOP/s | 25% | 12% | 6% | 3% | 3% |", report.rooflines([result]))
 
+    def test_growth_is_in_bytes_a_further_token(self):
+        found = report.growth({4: 140, 1: 110, 2: 120})
+        self.assertEqual(found, {"peakRss": {"1": 110, "2": 120, "4": 140}, "bytesAToken": [10, 10]})
+
     def test_others_are_all_that_is_busy_and_not_ours(self):
         before = sides.Ticks(busy=100, total=1000, ours=40)
         self.assertEqual(before.share_of_others(sides.Ticks(busy=150, total=1100, ours=60)), 0.3)

@@ -48,7 +48,7 @@ struct Workload {
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 enum Task {
     /// Optimiser steps on the same sequences, pairs or prompts; of PPO, a rollout and all epochs over it.
-    Train(Train),
+    Train(Box<Train>),
     /// Greedy decoding of all prompts as one batch; nothing ends a response early.
     Generate { max_new_tokens: u32 },
 }
