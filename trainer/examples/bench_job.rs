@@ -1,4 +1,4 @@
-//! Our side of `make bench` where a whole job is measured, one process a job; the other side is tests/bench/peer_job.py.
+//! Our side of `make bench` where a job is measured, one process a job; the other side is tests/bench/peer_job.py.
 //!
 //! `bench_job JOB.json` does the job and prints one line of JSON: its seconds, and what shows that it was done.
 //! Jobs that `medtrain` has a command for are run by that command instead.

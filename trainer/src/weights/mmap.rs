@@ -52,8 +52,8 @@ impl MappedFile {
         let Some(map) = self.map.as_ref().filter(|map| range.start < range.end && range.end <= map.len()) else {
             return;
         };
-        // SAFETY: what this advice can lose is what was written to the map; a read-only map of a file has nothing of the
-        // kind, and reads the same bytes from the file again.
+        // SAFETY: what this advice can lose is what was written to the map; a read-only map of a file has nothing of
+        // the kind, and reads the same bytes from the file again.
         #[allow(unsafe_code)]
         let released = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
         // Advice that is refused costs memory, not correctness.

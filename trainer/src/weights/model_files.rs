@@ -1,8 +1,8 @@
 //! The weights of a Hugging Face directory: one `model.safetensors`, or shards behind `model.safetensors.index.json`.
 //!
 //! Holds: after `open` every name has one place, every header was checked against the length of its file, and reading
-//! can fail only for a name that isn't there or a type that isn't a float. Loading a model takes the memory of its values,
-//! not of its files besides.
+//! can fail only for a name that isn't there or a type that isn't a float. What was read stays in memory as values, not as
+//! pages of the files besides.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
