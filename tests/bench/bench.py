@@ -1,261 +1,231 @@
-"""`make bench`: medtrain (trainer/examples/bench_step.rs) and transformers + peft (peer.py) on the same work.
+"""`make bench`: medtrain and the reference implementations on the same work, in turns, on this machine.
 
-Per row both sides are started as processes that wait for `step`; after warm-up they take turns, one step each a round,
-the first of a round changing. Nothing here judges speed; what must hold, or the run fails, is that both sides computed
-the same: the loss of the first training step within SAME_LOSS, and generated tokens that are greedy under the peer's
-own logits within SAME_LOGIT.
-
-A row's name says its work, so other shapes need no change here: `lora-4x512-dropout0.05`,
-`lora-1x2048-dropout0-checkpointing`, `generate-8x128+64`.
+Of a row both sides are started as processes that wait for `step`, or a process is started for each turn (`jobs.py`);
+after warm-up they take turns, one each a round, the first of a round changing. Nothing here judges speed; what must
+hold, or the row fails, is that both sides computed the same: see `same` below and the `same_…` of `jobs.py`. A row that
+fails is told of, and the run goes on with the next; it ends with exit code 1 then.
 """
 
 import argparse
-import itertools
+import dataclasses
+import functools
 import json
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+import traceback
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-ROWS = ["lora-4x512-dropout0.05", "lora-4x512-dropout0", "generate-1x128+64", "generate-8x128+64"]
+import report
+import rows
+from jobs import Jobs, Tools
+from rows import JobRow, Peer, Row, StepRow
+from sides import BenchError, Job, Side, take_turns
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 SAME_LOSS = 1e-4  # relative
 SAME_LOGIT = 1e-3  # f32 noise of a logit; where the two best ones are closer, either is greedy
 BUSY = 0.05  # share of the CPUs that others may take before a result is doubtful
-# In the names of the trainer's LoraArgs and TrainArgs; all-linear is spelt out.
-PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-LORA = {"rank": 8, "alpha": 16.0, "targetModules": PROJECTIONS, "useRslora": False, "modulesToSave": []}
-TRAIN = {"learningRate": 2e-4, "weightDecay": 0.0, "maxGradNorm": 1.0}
+TRIAL_STEPS = 2
 
 
-class BenchError(Exception):
-    """The run can't go on, in a sentence."""
+def check_loss(row: StepRow, ours: Side, peer: Side) -> dict:
+    a, b = ours.first["loss"], peer.first["loss"]
+    # `not <`: a NaN must fail too.
+    if not abs(a - b) < SAME_LOSS * abs(b):
+        raise BenchError(f"{row.name}: the first step's loss is {a} here and {b} there: not the same computation")
+    return {"firstLoss": {"medtrain": a, "peer": b}}
 
 
-@dataclass
-class Row:
-    name: str
-    batch: int
-    length: int
-    task: dict
-
-    @classmethod
-    def parse(cls, name: str) -> "Row":
-        if found := re.fullmatch(r"lora-(\d+)x(\d+)-dropout(\d+(?:\.\d+)?)(-checkpointing)?", name):
-            batch, length, dropout = int(found[1]), int(found[2]), float(found[3])
-            lora = LORA | {"dropout": dropout}
-            task = {"train": {"lora": lora, "train": TRAIN | {"gradientCheckpointing": found[4] is not None}}}
-        elif found := re.fullmatch(r"generate-(\d+)x(\d+)\+(\d+)", name):
-            batch, length = int(found[1]), int(found[2])
-            task = {"generate": {"maxNewTokens": int(found[3])}}
-        else:
-            raise BenchError(
-                f"row {name}: unknown; write lora-4x512-dropout0.05 or generate-8x128+64, with your numbers"
-            )
-        if min(batch, length, task.get("generate", {}).get("maxNewTokens", 1)) == 0 or ("train" in task and length < 2):
-            raise BenchError(f"row {name}: a size is too small; training needs 2 tokens a sequence, the rest 1")
-        return cls(name, batch, length, task)
-
-    def workload(self, model: Path, threads: int, tokens: list[int]) -> dict:
-        """What bench_step and peer.py read; the text starts again where it is too short."""
-        endless = itertools.cycle(tokens)
-        ids = [list(itertools.islice(endless, self.length)) for _ in range(self.batch)]
-        return {"model": str(model), "threads": threads, "ids": ids, "task": self.task}
-
-
-class Side:
-    """One of the two processes."""
-
-    def __init__(self, name: str, command: list[str], threads: int):
-        self.name = name
-        self.rounds: list[dict] = []
-        environment = os.environ | {
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "HF_HUB_OFFLINE": "1",
-            "TRANSFORMERS_VERBOSITY": "error",
-            "TOKENIZERS_PARALLELISM": "false",
-            "PYTHONWARNINGS": "ignore::FutureWarning",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        started = time.perf_counter()
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self.about = self.read()
-        self.first = self.ask("step")
-        self.seconds_to_first_step = time.perf_counter() - started
-
-    def ask(self, question: str) -> dict:
-        try:
-            self.process.stdin.write(question + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer will be missing
-        return self.read()
-
-    def read(self) -> dict:
-        line = self.process.stdout.readline()
-        if not line:
-            code = self.process.wait()
-            cause = "killed, probably for memory" if code == -9 else "its own words are above"
-            raise BenchError(f"{self.name} ended with exit code {code} ({cause})")
-        return json.loads(line)
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.stdout.close()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-def check_same(row: Row, ours: Side, peer: Side) -> dict:
-    """Fails unless both sides computed the same; returns what was compared."""
-    if ours.first["tokens"] != peer.first["tokens"]:
-        raise BenchError(f"{row.name}: {ours.first['tokens']} tokens a step here, {peer.first['tokens']} there")
-    if "train" in row.task:
-        a, b = ours.first["loss"], peer.first["loss"]
-        # `not <`: a NaN must fail too.
-        if not abs(a - b) < SAME_LOSS * abs(b):
-            raise BenchError(f"{row.name}: the first step's loss is {a} here and {b} there: not the same computation")
-        return {"firstLoss": {"medtrain": a, "peer": b}}
-    short = peer.ask("judge " + json.dumps(ours.first["ids"]))["shortOfGreedy"]
+def check_greedy(row: StepRow, ids: list[list[int]], whose: str, judge: Side) -> dict:
+    short = judge.ask("judge " + json.dumps(ids))["shortOfGreedy"]
     if not short < SAME_LOGIT:
-        raise BenchError(f"{row.name}: medtrain chose a token that is {short} logits below the peer's best: not greedy")
-    same = sum(a == b for a, b in zip(ours.first["ids"], peer.first["ids"]))
+        raise BenchError(f"{row.name}: {whose} chose a token that is {short} logits below the best one: not greedy")
+    same = sum(a == b for a, b in zip(ids, judge.first["ids"]))
     return {"shortOfGreedy": short, "sameResponses": same, "responses": row.batch}
 
 
-@dataclass
-class Ticks:
-    """CPU time so far on the CPUs that this process may use, in clock ticks."""
-
-    busy: int
-    total: int
-    ours: int
-    """Of the two sides."""
-
-    @classmethod
-    def now(cls, sides: list[Side]) -> "Ticks":
-        names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
-        # user nice system idle iowait irq softirq steal; guest time is in user already
-        cpus = [[int(field) for field in line[1:9]] for line in lines if line[0] in names]
-        total = sum(map(sum, cpus))
-        ours = 0
-        for side in sides:
-            # utime and stime, counted after the name, which may hold spaces
-            fields = Path(f"/proc/{side.process.pid}/stat").read_text().rpartition(")")[2].split()
-            ours += int(fields[11]) + int(fields[12])
-        return cls(total - sum(cpu[3] + cpu[4] for cpu in cpus), total, ours)
-
-    def share_of_others(self, later: "Ticks") -> float:
-        """How much of the CPUs went to others from here to `later`, 0 to 1; stolen time counts."""
-        others = (later.busy - self.busy) - (later.ours - self.ours)
-        return min(max(others / max(later.total - self.total, 1), 0.0), 1.0)
+def check_rollout(row: StepRow, ours: Side, peer: Side) -> dict:
+    off = peer.ask("judge " + json.dumps(ours.first["rollout"]))
+    for what, value in off.items():
+        if not value < SAME_LOGIT:
+            raise BenchError(f"{row.name}: {what} is {value} on medtrain's first rollout: not the same computation")
+    return off
 
 
-def take_turns(ours: Side, peer: Side, warmup: int, rounds: int) -> float:
-    """The first step of each side has been taken; it is the first warm-up round. Returns the CPU share of others."""
-    before = Ticks.now([ours, peer])
-    for number in range(1, warmup + rounds):
-        for side in (ours, peer) if number % 2 else (peer, ours):
-            figures = side.ask("step")
-            if number >= warmup:
-                side.rounds.append(figures)
-    return before.share_of_others(Ticks.now([ours, peer]))
+def same(row: StepRow, ours: Side, peers: list[Side]) -> dict:
+    """Fails unless all sides computed the same; returns what was compared."""
+    found = {}
+    for peer in peers:
+        if ours.first["tokens"] != peer.first["tokens"]:
+            raise BenchError(f"{row.name}: {ours.first['tokens']} tokens a step here, {peer.first['tokens']} there")
+        if row.kind == "ppo":
+            found[peer.name] = check_rollout(row, ours, peer)
+        elif row.kind == "generate":
+            # The first peer's logits judge all others.
+            tested, whose = (ours, "medtrain") if peer is peers[0] else (peer, peer.name)
+            found[peer.name] = check_greedy(row, tested.first["ids"], whose, peers[0])
+        else:
+            found[peer.name] = check_loss(row, ours, peer)
+    return found
 
 
-def summary(row: Row, ours: Side, peer: Side) -> dict:
-    """Speeds in tokens a second; ratios are medtrain's speed over the peer's in the same round."""
-
-    def speeds(side: Side) -> list[float]:
-        return [figures["tokens"] / figures["seconds"] for figures in side.rounds]
-
-    def of(side: Side) -> dict:
-        return {
-            "tokensPerSecond": statistics.median(speeds(side)),
-            "peakRss": side.rounds[-1]["peakRss"],
-            "secondsToFirstStep": side.seconds_to_first_step,
-            "seconds": [figures["seconds"] for figures in side.rounds],
-            "losses": [figures["loss"] for figures in side.rounds if "loss" in figures],
-        }
-
-    ratios = [a / b for a, b in zip(speeds(ours), speeds(peer), strict=True)]
-    return {
-        "row": row.name,
-        "medtrain": of(ours),
-        "peer": of(peer),
-        "ratio": statistics.median(ratios),
-        "ratioLowest": min(ratios),
-        "ratioHighest": max(ratios),
-    }
+def find_quickest(row: StepRow, starts: dict) -> tuple[str, dict]:
+    """The variant of the peer that takes the least time a step, and the steps of all, also of those only told of."""
+    tried: dict[str, dict] = {}
+    for name in row.variants:
+        try:
+            side = starts[name]()
+            try:
+                steps = [side.turn() for _ in range(TRIAL_STEPS)]
+            finally:
+                side.close()
+        except BenchError as error:
+            tried[name] = {"failed": str(error)}
+            say(f"{row.name}: {name}: {error}")
+            continue
+        seconds = min(step["seconds"] for step in steps)
+        tried[name] = {"seconds": seconds, "peakRss": steps[-1]["peakRss"], "first": side.first["seconds"]}
+        say(f"{row.name}: {name}: {seconds:.2f} s a step, the first {side.first['seconds']:.0f} s")
+    aimed = [name for name, peer in row.variants.items() if peer.target and "seconds" in tried[name]]
+    if not aimed:
+        raise BenchError(f"{row.name}: the peer runs in no way")
+    return min(aimed, key=lambda name: tried[name]["seconds"]), {"of": row.name, "steps": tried}
 
 
-def measure(row: Row, commands: dict[str, list[str]], threads: int, warmup: int, rounds: int) -> tuple[dict, dict]:
-    """One row: its result, and what the sides said about themselves."""
+def measure(row: StepRow, start_ours, starts: dict, rounds: int) -> tuple[dict, list[Side]]:
+    """Ours and the peers in turns: the row's result, and the sides, which have ended."""
     sides: list[Side] = []
+    missing = {}
     try:
-        for name, command in commands.items():
-            sides.append(Side(name, command, threads))
-        others = take_turns(*sides, warmup, rounds)
-        result = summary(row, *sides) | {"shareOfOthers": others}
-        result["same"] = check_same(row, *sides)
+        sides.append(start_ours())
+        for name, start in starts.items():
+            try:
+                sides.append(start())
+            except BenchError as error:
+                # A further peer may be missing; the first one is what the row is about.
+                if len(sides) == 1:
+                    raise
+                missing[name] = str(error)
+                say(f"{row.name}: without {name}: {error}")
+        others = take_turns(sides, row.warmup, rounds)
+        result = report.summary(row, sides[0], sides[1:]) | {"shareOfOthers": others}
+        result["same"] = same(row, sides[0], sides[1:])
+        if missing:
+            result["missing"] = missing
+        if row.kind in ("causal", "reward"):
+            seconds = statistics.median(result["medtrain"]["seconds"])
+            result["roofline"] = report.roofline(sides[0].ask("roofline"), seconds)
     finally:
         for side in sides:
             side.close()
-    return result, {side.name: side.about for side in sides}
+    return result, sides
 
 
-def table(results: list[dict]) -> str:
-    head = ["row", "medtrain tok/s", "peer tok/s", "ratio", "lowest–highest", "medtrain MiB", "peer MiB", "others"]
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
-    for result in results:
-        ours, peer = result["medtrain"], result["peer"]
-        lines.append(
-            [
-                result["row"],
-                f"{ours['tokensPerSecond']:.1f}",
-                f"{peer['tokensPerSecond']:.1f}",
-                f"{result['ratio']:.2f}",
-                f"{result['ratioLowest']:.2f}–{result['ratioHighest']:.2f}",
-                f"{ours['peakRss'] / 2**20:.0f}",
-                f"{peer['peakRss'] / 2**20:.0f}",
-                f"{result['shareOfOthers']:.0%}",
-            ]
-        )
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+class Bench:
+    """A run: where things are, and what it found so far."""
 
+    def __init__(self, options: argparse.Namespace, threads: int):
+        self.options, self.threads = options, threads
+        self.quickest: dict[str, tuple[str, dict]] = {}
+        self.versions: dict[str, str] = {}
+        self.folder = options.output.with_suffix("")
+        self.folder.mkdir(parents=True, exist_ok=True)
 
-def machine(threads: int) -> dict:
-    """Where the numbers come from."""
-    cpuinfo = Path("/proc/cpuinfo").read_text()
-    name = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
-    memory = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    return {
-        "cpu": name[1] if name else platform.processor() or platform.machine(),
-        "cpus": os.cpu_count(),
-        "threads": threads,
-        "memory": int(memory[1]) * 1024,
-        "system": platform.platform(),
-    }
+    def extra(self, name: str) -> Path | None:
+        """A package or program that not every machine can have; run.sh says why one is missing."""
+        path = self.options.extras / name if self.options.extras else None
+        return path if path and path.exists() else None
 
+    def tools(self) -> Tools:
+        programs = [self.extra(f"store/{name}") for name in ("s5cmd", "weed")]
+        options = self.options
+        return Tools(options.medtrain, options.job, options.model, self.folder, *programs, self.threads)
 
-def commit() -> str:
-    """Of the working tree; with `-dirty` where it differs."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+    def peer_side(self, row: StepRow, name: str, peer: Peer, workload: Path) -> Side:
+        more = {"TORCHINDUCTOR_CACHE_DIR": str(self.folder / "inductor")}
+        for needed, folder in ((row.kind == "ppo", "ppo"), (name == "llama.cpp", "llama")):
+            if needed:
+                if (packages := self.extra(folder)) is None:
+                    raise BenchError(f"{name} is not installed: run.sh puts it into {folder} of --extras")
+                more["PYTHONPATH"] = str(packages)
+        command = [sys.executable, str(HERE / "peer.py"), str(workload), json.dumps(peer.options)]
+        return Side(name, command, self.threads, more)
+
+    def steps(self, row: StepRow, tokens: list[int]) -> dict:
+        workload = self.folder / f"{row.name}.json"
+        content = row.workload(self.options.model, self.threads, tokens)
+        workload.write_text(json.dumps(content))
+        for_peer = workload
+        if "llama.cpp" in row.peers:
+            for_peer = self.folder / f"{row.name}.peer.json"
+            for_peer.write_text(json.dumps(content | {"gguf": str(self.f32())}))
+        starts = {
+            name: functools.partial(self.peer_side, row, name, peer, for_peer)
+            for name, peer in (row.peers | row.variants).items()
+        }
+        trials = {}
+        if row.variants:
+            if row.family not in self.quickest:
+                self.quickest[row.family] = find_quickest(row, starts)
+            best, trials["trials"] = self.quickest[row.family]
+            row.peers = {best: row.variants[best]}
+        ours = functools.partial(Side, "medtrain", [str(self.options.step), str(workload)], self.threads)
+        result, sides = measure(row, ours, {name: starts[name] for name in row.peers}, self.options.rounds)
+        self.remember(sides)
+        if row.kind == "causal" and row.length > rows.LONG:
+            result["growth"] = self.growth(row, tokens, result["medtrain"]["peakRss"])
+        return trials | result
+
+    def growth(self, row: StepRow, tokens: list[int], whole: int) -> dict:
+        """Most RAM of ours, and bytes a further token, at a quarter, a half and all of the row's length."""
+        found = {}
+        for length in (row.length // 4, row.length // 2):
+            workload = self.folder / f"{row.name}.{length}.json"
+            shorter = dataclasses.replace(row, length=length)
+            workload.write_text(json.dumps(shorter.workload(self.options.model, self.threads, tokens)))
+            side = Side("medtrain", [str(self.options.step), str(workload)], self.threads)
+            found[length] = side.turn()["peakRss"]
+            side.close()
+        found[row.length] = whole
+        return report.growth(found)
+
+    def f32(self) -> Path:
+        """The model's weights as llama.cpp reads them, in f32."""
+        target = self.folder / "model.f32.gguf"
+        if not target.exists():
+            partial = target.with_suffix(".partial")
+            command = [sys.executable, str(HERE / "peer_llama.py"), str(self.options.gguf), str(partial)]
+            if self.options.gguf is None or subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+                say("llama.cpp's weights can't be made")
+            else:
+                partial.rename(target)
+        return target
+
+    def jobs(self, row: JobRow) -> dict:
+        with Jobs(row, self.tools()) as jobs:
+            sides: list[Job] = jobs.sides()
+            others = take_turns(sides, row.warmup, self.options.rounds)
+            result = report.summary(row, sides[0], sides[1:]) | {"shareOfOthers": others}
+            result["same"] = {peer.name: jobs.same(sides[0], peer) for peer in sides[1:]}
+            result |= jobs.more()
+        self.remember(sides)
+        return result
+
+    def remember(self, sides: list) -> None:
+        for side in sides:
+            for name, version in side.about["versions"].items():
+                # PPO's peer has another version of one package.
+                if self.versions.setdefault(name, version) != version:
+                    self.versions[f"{name} ({side.name})"] = version
+
+    def measure(self, row: Row, tokens: list[int]) -> dict:
+        started = time.monotonic()
+        result = self.steps(row, tokens) if isinstance(row, StepRow) else self.jobs(row)
+        return result | {"minutes": round((time.monotonic() - started) / 60, 2)}
 
 
 def say(text: str) -> None:
@@ -272,63 +242,82 @@ def at_least(least: int):
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="medtrain beside transformers + peft, in turns, on this machine")
-    parser.add_argument("--ours", type=Path, required=True, help="the built example bench_step")
-    parser.add_argument("--model", type=Path, required=True, help="a Hugging Face model directory with tokenizer.json")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file for the results; workloads go beside it")
-    parser.add_argument("--rows", nargs="+", default=ROWS, metavar="ROW", help="default: " + " ".join(ROWS))
-    parser.add_argument("--rounds", type=at_least(1), default=5, help="timed steps of each side (5 or more to report)")
-    parser.add_argument("--warmup", type=at_least(1), default=1, help="steps of each side before")
+    parser = argparse.ArgumentParser(description="medtrain beside the reference implementations, on this machine")
+    place = parser.add_argument_group("what run.sh gives")
+    place.add_argument("--medtrain", type=Path, required=True, help="the program")
+    place.add_argument("--step", type=Path, required=True, help="the built example bench_step")
+    place.add_argument("--job", type=Path, required=True, help="the built example bench_job")
+    place.add_argument("--model", type=Path, required=True, help="a Hugging Face model directory with tokenizer.json")
+    place.add_argument("--gguf", type=Path, help="the file that the model was imported from, for llama.cpp")
+    place.add_argument("--extras", type=Path, help="folder of further peers: ppo, llama, store")
+    place.add_argument("--output", type=Path, required=True, help="JSON file for the results; workloads go beside it")
+    parser.add_argument(
+        "--rows", nargs="+", default=rows.ROWS, metavar="ROW", help="default: " + " ".join(rows.ROWS)
+    )
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="timed turns of each side (5 or more to report)")
     parser.add_argument("--threads", type=at_least(1), help="of each side; default: the CPUs this process may use")
     return parser.parse_args()
 
 
-def run(options: argparse.Namespace) -> None:
-    rows = [Row.parse(name) for name in options.rows]
+def tokens_of(model: Path) -> list[int]:
     try:
         from tokenizers import Tokenizer  # here, so that the tests need no virtual environment
     except ModuleNotFoundError as error:
         raise BenchError(f"{error} in {sys.executable}: install tests/bench/requirements.txt there") from error
+    text = (ROOT / "tests/data/pt/train-en.txt").read_text(encoding="utf-8")
+    return Tokenizer.from_file(str(model / "tokenizer.json")).encode(text, add_special_tokens=False).ids
+
+
+def run(options: argparse.Namespace) -> int:
+    options.model = options.model.resolve()
+    width = json.loads((options.model / "config.json").read_text())["hidden_size"]
+    wanted = [rows.parse(name, width) for name in options.rows]
+    tokens = tokens_of(options.model)
     cpus = sorted(os.sched_getaffinity(0))
     threads = options.threads or len(cpus)
-    if threads < len(cpus):
-        os.sched_setaffinity(0, cpus[:threads])
-    tokenizer = Tokenizer.from_file(str(options.model / "tokenizer.json"))
-    text = (ROOT / "tests/data/pt/train-en.txt").read_text(encoding="utf-8")
-    tokens = tokenizer.encode(text, add_special_tokens=False).ids
+    # Pinned: neither side can spread over more CPUs than it has threads for.
+    os.sched_setaffinity(0, cpus[:threads])
 
-    report = {"commit": commit(), "machine": machine(threads), "warmup": options.warmup, "rounds": options.rounds}
+    bench = Bench(options, threads)
+    found = {"commit": report.commit(), "machine": report.machine(threads), "rounds": options.rounds}
     if options.rounds < 5:
         say(f"{options.rounds} rounds tell little; report medians of 5 or more")
-    results = report["results"] = []
-    workloads = options.output.with_suffix("")
-    workloads.mkdir(parents=True, exist_ok=True)
-    for row in rows:
-        say(f"{row.name}: {options.warmup} + {options.rounds} rounds")
-        workload = workloads / f"{row.name}.json"
-        workload.write_text(json.dumps(row.workload(options.model.resolve(), threads, tokens)))
-        commands = {
-            "medtrain": [str(options.ours), str(workload)],
-            "peer": [sys.executable, str(Path(__file__).with_name("peer.py")), str(workload)],
-        }
-        result, report["sides"] = measure(row, commands, threads, options.warmup, options.rounds)
+    results = found["results"] = []
+    for number, row in enumerate(wanted, 1):
+        say(f"{row.name} ({number} of {len(wanted)}): {row.warmup} + {options.rounds} rounds")
+        try:
+            result = bench.measure(row, tokens)
+        except Exception as error:  # whatever it is, an hour's other rows are worth having
+            text = str(error)
+            if not isinstance(error, BenchError):
+                traceback.print_exc()
+                text = f"{type(error).__name__}: {error}"
+            result = {"row": row.name, "failed": text}
+            say(f"{row.name} failed: {text}")
         results.append(result)
-        say(f"{row.name}: {result['ratio']:.2f} times the peer's speed")
-        if result["shareOfOthers"] > BUSY:
-            say(
-                f"{row.name}: others took {result['shareOfOthers']:.0%} of the CPUs meanwhile; measure again when it is quiet"
-            )
-        options.output.write_text(json.dumps(report, indent=1) + "\n")
+        if "failed" not in result:
+            ratios = ", ".join(f"{peer['ratio']:.2f} times {name}" for name, peer in result["peers"].items())
+            say(f"{row.name}: {ratios} ({result['minutes']:.1f} minutes)")
+            if result["shareOfOthers"] > BUSY:
+                share = f"{result['shareOfOthers']:.0%}"
+                say(f"{row.name}: others took {share} of the CPUs meanwhile; measure again when it is quiet")
+        found["versions"] = bench.versions
+        options.output.write_text(json.dumps(found, indent=1) + "\n")
 
-    about = report["machine"]
-    versions = ", ".join(f"{k} {v}" for side in report["sides"].values() for k, v in side["versions"].items())
-    print(f"{about['cpu']}, {about['threads']} of {about['cpus']} CPUs; commit {report['commit']}; {versions}\n")
-    print(table(results))
+    about = found["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
+    print(f"{about['cpu']}, {about['threads']} of {about['cpus']} CPUs; commit {found['commit']}; {versions}\n")
+    print(report.table(results))
+    if lines := report.rooflines(results):
+        print("\n" + lines)
+    for line in report.growths(results):
+        print("\n" + line)
     say(f"All figures: {options.output}")
+    return any("failed" in result for result in results)
 
 
 if __name__ == "__main__":
     try:
-        run(arguments())
+        sys.exit(run(arguments()))
     except BenchError as error:
         sys.exit(f"bench: {error}")

@@ -21,6 +21,12 @@ pub struct TokenizedDataset {
 }
 
 impl TokenizedDataset {
+    /// Every example of `cache` once, in its order; `uri` is where error messages say that they come from.
+    pub fn whole(cache: Cache, uri: &str) -> Self {
+        let rows = (0..cache.records.len() as u32).collect();
+        Self { cache: Arc::new(cache), rows, uris: Arc::new(vec![uri.to_owned()]) }
+    }
+
     /// These examples in this order, or these `pairs`.
     #[cfg(test)]
     pub(crate) fn of(examples: &[Example], pairs: bool) -> Self {
@@ -30,8 +36,7 @@ impl TokenizedDataset {
             cache.push(example, pairs, Origin { line: line as u32 + 1, ..Origin::default() }).unwrap();
         }
         // The cache holds the file open; its name may go.
-        let cache = Arc::new(cache.commit(b"").unwrap());
-        Self { cache, rows: (0..examples.len() as u32).collect(), uris: Arc::new(vec!["examples".into()]) }
+        Self::whole(cache.commit(b"").unwrap(), "examples")
     }
 
     pub fn len(&self) -> usize {

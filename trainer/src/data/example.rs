@@ -43,7 +43,7 @@ pub struct PreferencePair {
 
 impl PreferencePair {
     /// As one example for the cache: two segments, the last token of each marked.
-    pub(crate) fn into_example(self) -> Example {
+    pub fn into_example(self) -> Example {
         let segments = vec![self.chosen.len() as u32, self.rejected.len() as u32];
         let ids = [self.chosen, self.rejected].concat();
         let mut loss_mask = vec![false; ids.len()];

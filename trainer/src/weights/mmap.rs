@@ -1,11 +1,13 @@
 //! The only memory mapping of the crate: a whole file, read-only.
 //!
-//! Holds: `bytes()` is exactly as long as the file was when it was opened; an empty file maps to an empty slice.
+//! Holds: `bytes()` is exactly as long as the file was when it was opened; an empty file maps to an empty slice. Pages
+//! that were released are read from the file again when they are needed: `bytes()` is always the same.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 
 use crate::failure::{Failure, Result};
 
@@ -43,6 +45,20 @@ impl MappedFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Takes the pages of `range` out of this process's memory: for what has been copied and won't be read soon. They
+    /// stay in the system's cache as long as it has room.
+    pub fn release(&self, range: Range<usize>) {
+        let Some(map) = self.map.as_ref().filter(|map| range.start < range.end && range.end <= map.len()) else {
+            return;
+        };
+        // SAFETY: what this advice can lose is what was written to the map; a read-only map of a file has nothing of
+        // the kind, and reads the same bytes from the file again.
+        #[allow(unsafe_code)]
+        let released = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+        // Advice that is refused costs memory, not correctness.
+        let _ = released;
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +71,31 @@ mod tests {
         let path = dir.path().join("empty");
         std::fs::write(&path, b"").unwrap();
         assert!(MappedFile::open(&path).unwrap().bytes().is_empty());
+    }
+
+    /// Bytes of the file's map that are in this process's memory.
+    fn resident(path: &Path) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let ours = maps.split_once(path.to_str().unwrap()).unwrap().1;
+        let line = ours.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
+    #[test]
+    fn released_pages_leave_memory_and_read_the_same_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights");
+        let bytes: Vec<u8> = (0..4_usize << 20).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = MappedFile::open(&path).unwrap();
+        assert!(file.bytes() == bytes);
+        assert_eq!(resident(&path), bytes.len());
+        file.release(100..bytes.len() - 100);
+        assert!(resident(&path) <= 2 * 4096, "the first and the last page may stay");
+        assert!(file.bytes() == bytes);
+        for nothing in [5..5, 0..bytes.len() + 1] {
+            file.release(nothing);
+        }
     }
 
     #[test]

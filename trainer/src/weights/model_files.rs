@@ -1,7 +1,8 @@
 //! The weights of a Hugging Face directory: one `model.safetensors`, or shards behind `model.safetensors.index.json`.
 //!
 //! Holds: after `open` every name has one place, every header was checked against the length of its file, and reading
-//! can fail only for a name that isn't there or a type that isn't a float.
+//! can fail only for a name that isn't there or a type that isn't a float. What was read stays in memory as values, not as
+//! pages of the files besides.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,9 @@ use crate::failure::{Failure, Result};
 
 pub const SINGLE: &str = "model.safetensors";
 pub const INDEX: &str = "model.safetensors.index.json";
+
+/// Values that are read before their pages are released.
+const AT_ONCE: usize = 4 << 20;
 
 /// The safetensors files of one model, mapped.
 pub struct ModelFiles {
@@ -146,15 +150,22 @@ impl ModelFiles {
     pub fn read_f32_into(&self, name: &str, out: &mut [f32]) -> Result<()> {
         let place = self.place(name)?;
         let dtype = self.float_dtype(name, place)?;
-        let bytes = &self.files[place.file].bytes()[place.start..place.end];
-        if bytes.len() != out.len() * dtype.size() {
+        let file = &self.files[place.file];
+        if place.end - place.start != out.len() * dtype.size() {
             return Err(Failure::internal(format!(
                 "tensor \"{name}\" of shape {:?} was read into {} values",
                 place.shape,
                 out.len()
             )));
         }
-        dtype.decode(bytes, out);
+        let mut start = place.start;
+        for out in out.chunks_mut(AT_ONCE) {
+            let range = start..start + out.len() * dtype.size();
+            start = range.end;
+            dtype.decode(&file.bytes()[range.clone()], out);
+            // Else a model is in memory twice while it is loaded: as values and as pages of its files.
+            file.release(range);
+        }
         Ok(())
     }
 
