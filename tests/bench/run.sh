@@ -6,44 +6,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/prelude.sh"
 bench=$root/tests/bench
 
-# kept NAME REQUIREMENTS COMMAND…: prints the directory of NAME in the cache, one for each content of REQUIREMENTS; when
-# it is missing, COMMAND fills the directory that is appended to it. It counts once its marker is there, so an
-# interrupted one is made anew.
-kept() {
-    local name=$1 requirements=$2 digest directory
-    shift 2
-    digest=$(sha256sum "$requirements") && digest=${digest:0:12}
-    directory=$cache/$name/$digest
-    if [[ ! -e $directory/complete ]]; then
-        rm -rf "${cache:?}/$name"
-        mkdir -p "$directory"
-        "$@" "$directory" >&2 || return
-        touch "$directory/complete"
-    fi
-    printf '%s\n' "$directory"
-}
-
-# pip_of INTERPRETER ARGUMENTS…
-pip_of() {
-    PIP_ROOT_USER_ACTION=ignore "$1" -m pip "${@:2}" --quiet --disable-pip-version-check --no-cache-dir
-}
-
-make_python() {
-    python3 -m venv "$1" || {
-        say "python3 can't make virtual environments: install python3-venv (Debian's name), or set BENCH_PYTHON"
-        return 1
-    }
-    pip_of "$1/bin/python" install --requirement "$bench/requirements.txt"
-}
-
-# unpack REQUIREMENTS DIRECTORY: the packages alone; what they need is in the peer's virtual environment.
-unpack() {
-    pip_of "$python" install --no-deps --target "$2" --requirement "$1"
-}
-
 make_llama() {
     CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF" \
-        unpack "$bench/requirements-llama.txt" "$1"
+        unpack_packages "$bench/requirements-llama.txt" "$python" "$1"
 }
 
 make_store() {
@@ -73,17 +38,13 @@ bash "$tools/prerequisites.sh"
 step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medtrain
 step "Building the benchmark's programs" cargo build --release --locked -p medtrain-trainer --examples
 model=$(bash "$tools/model.sh" "$medtrain")
-python=${BENCH_PYTHON:-}
-if [[ -z $python ]]; then
-    say "Preparing transformers, peft and trl (the first time: a download of about 3 GB)"
-    python=$(kept bench-venv "$bench/requirements.txt" make_python)/bin/python
-fi
+python=${BENCH_PYTHON:-$(virtual_environment bench-venv "$bench/requirements.txt")}
 
 target=$(target_dir)
 extras=$target/bench-extras
 mkdir -p "$extras/store"
 say "Preparing TRL's PPO, llama.cpp and an S3 client (the first time: about 6 minutes on 2 cores)"
-extra ppo kept bench-ppo "$bench/requirements-ppo.txt" unpack "$bench/requirements-ppo.txt"
+extra ppo packages_over bench-ppo "$bench/requirements-ppo.txt" "$python"
 extra llama kept bench-llama "$bench/requirements-llama.txt" make_llama
 extra store/s5cmd store_client
 extra store/weed bash "$root/tests/cluster/build.sh" weed

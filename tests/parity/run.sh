@@ -2,8 +2,8 @@
 # `make parity`: makes every fixture anew with the reference implementations, holds the trainer to them, lets transformers
 # and peft load what it trains, and prints one table: quantity, ours, theirs, difference, tolerance.
 #   --seed N     other random weights, prompts and gradients than those of the committed fixtures
-# PARITY_PYTHON=…/bin/python takes that interpreter, which has the packages of requirements.txt, instead of making one;
-# PARITY_PYTHON_TRL04 likewise for requirements-trl04.txt. The committed fixtures are not touched.
+# PARITY_PYTHON=…/bin/python takes that interpreter, which has the packages of requirements.txt, instead of making one.
+# The committed fixtures are not touched.
 # shellcheck source=../tools/prelude.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/prelude.sh"
 parity=$root/tests/parity
@@ -19,8 +19,9 @@ bash "$tools/prerequisites.sh"
 step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medtrain
 model=$(bash "$tools/model.sh" "$medtrain")
 templates=$(bash "$tools/chat-templates.sh")
-python=${PARITY_PYTHON:-$(virtual_environment parity "$parity/requirements.txt")}
-python_trl04=${PARITY_PYTHON_TRL04:-$(virtual_environment parity-trl04 "$parity/requirements-trl04.txt")}
+python=${PARITY_PYTHON:-$(virtual_environment parity-venv "$parity/requirements.txt")}
+trl04=$(packages_over parity-trl04 "$parity/requirements-trl04.txt" "$python")
+trl024=$(packages_over parity-trl024 "$parity/requirements-trl024.txt" "$python")
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -44,7 +45,9 @@ gguf=$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
 made smollm2_fixture.py "$gguf"
 made tokenizer_fixtures.py --smollm2 "$gguf"
 made template_fixtures.py --published "$templates" --smollm2 "$model"
-python=$python_trl04 made ppo_trl_fixtures.py
+PYTHONPATH=$trl04 made ppo_trl_fixtures.py
+PYTHONPATH=$trl04 made ppo_loop_fixtures.py
+PYTHONPATH=$trl024 made ppo_loop_fixtures.py
 
 export MEDTRAIN_SMOLLM2=$model MEDTRAIN_CHAT_TEMPLATES=$templates
 MEDTRAIN_PARITY=$fresh MEDTRAIN_PARITY_NOTES=$notes step "Ours against them" \

@@ -62,23 +62,52 @@ pinned_pip() {
         --only-binary :all: --require-hashes "${@:2}" >&2
 }
 
-# virtual_environment NAME REQUIREMENTS: makes a Python environment with these packages where it is missing, and prints
-# the path of its interpreter. One a NAME: another requirements file replaces it. It counts once its marker is there, so
-# an interrupted one is made anew.
-virtual_environment() {
-    local digest venv=$cache/venv/$1
-    digest=$(sha256sum "$2") && digest=${digest:0:12} || return
-    if [[ ! -e $venv/$digest ]]; then
-        say "Preparing Python packages of ${2#"$root"/} (a download of some GB)"
-        rm -rf "$venv"
-        mkdir -p "$cache/venv"
-        python3 -m venv "$venv" || {
-            say "python3 can't make virtual environments: install python3-venv (Debian's name)"
-            return 1
-        }
-        PIP_ROOT_USER_ACTION=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir \
-            --requirement "$2" >&2 || return
-        touch "$venv/$digest"
+# kept NAME REQUIREMENTS COMMAND…: prints the directory of NAME in the cache, one for each content of REQUIREMENTS; when
+# it is missing, COMMAND fills the directory that is appended to it. It counts once its marker is there, so an
+# interrupted one is made anew.
+kept() {
+    local name=$1 requirements=$2 digest directory
+    shift 2
+    digest=$(sha256sum "$requirements") && digest=${digest:0:12}
+    directory=$cache/$name/$digest
+    if [[ ! -e $directory/complete ]]; then
+        rm -rf "${cache:?}/$name"
+        mkdir -p "$directory"
+        "$@" "$directory" >&2 || return
+        touch "$directory/complete"
     fi
-    printf '%s\n' "$venv/bin/python"
+    printf '%s\n' "$directory"
+}
+
+# pip_of INTERPRETER ARGUMENTS…
+pip_of() {
+    PIP_ROOT_USER_ACTION=ignore "$1" -m pip "${@:2}" --quiet --disable-pip-version-check --no-cache-dir
+}
+
+# virtual_environment NAME REQUIREMENTS: a kept Python environment with these packages; prints its interpreter.
+virtual_environment() {
+    local directory
+    directory=$(kept "$1" "$2" make_environment "$2") && printf '%s\n' "$directory/bin/python"
+}
+make_environment() {
+    say "Preparing the Python packages of ${1#"$root"/} (a download of some GB)"
+    python3 -m venv "$2" || {
+        say "python3 can't make virtual environments: install python3-venv (Debian's name)"
+        return 1
+    }
+    pip_of "$2/bin/python" install --requirement "$1"
+}
+
+# packages_over NAME REQUIREMENTS INTERPRETER: a kept folder with these packages alone, for PYTHONPATH; the rest, torch
+# included, is the interpreter's.
+packages_over() {
+    kept "$1" "$2" unpack_packages "$2" "$3"
+}
+unpack_packages() {
+    local listed status=0
+    listed=$(mktemp)
+    grep --invert-match '^torch==' "$1" >"$listed"
+    pip_of "$2" install --no-deps --target "$3" --requirement "$listed" || status=$?
+    rm -f "$listed"
+    return "$status"
 }
