@@ -41,7 +41,16 @@ fn four_stages_leave_what_the_contract_lists_and_a_second_run_reuses_them() {
         // As the link that `latest/` holds, as the artifact's folder, as a folder in it.
         let folder = fs::canonicalize(&artifact).unwrap();
         for path in [&artifact, folder.parent().unwrap(), &artifact.join("adapter")] {
-            assert_ok(&lab.medtrain().arg("verify").arg(path).output().unwrap());
+            let verified = lab.medtrain().arg("verify").arg(path).output().unwrap();
+            assert_ok(&verified);
+            assert!(text(&verified).contains(" tokens trained ("), "{stage}: {}", text(&verified));
+        }
+        let trained_as = |role: &str| manifest["lossMask"]["roles"][role]["trained"].as_u64();
+        let trained = manifest["lossMask"]["tokensTrained"].as_u64().unwrap();
+        match stage {
+            "pt" => assert_eq!(trained_as("text"), Some(trained)),
+            "ppo" => assert_eq!((trained_as("user"), trained), (Some(0), 0)),
+            _ => assert_eq!((trained_as("user"), trained_as("assistant")), (Some(0), Some(trained)), "{stage}"),
         }
     }
     let config = lab.json(lab.artifact("rm").join("merged/config.json"));

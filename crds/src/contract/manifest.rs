@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CONTRACT_VERSION, ContractError, Digest, StageKey, version};
+use super::{CONTRACT_VERSION, ContractError, Digest, LossMask, StageKey, version};
 use crate::resolve::Role;
 use crate::stage::StageKind;
 
@@ -33,6 +33,9 @@ pub struct Manifest {
     /// Finite numbers by [`super::metrics`] name.
     pub metrics: BTreeMap<String, f64>,
     pub data: DataCounts,
+    /// What the loss fell on. Absent in manifests of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_mask: Option<LossMask>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge_check: Option<MergeCheck>,
     /// False if a resume changed processor model or device, so that the bits may differ from an undisturbed run.

@@ -58,6 +58,7 @@ fn manifest(run: &str, files: Vec<FileEntry>) -> Manifest {
         final_step: 10,
         metrics: BTreeMap::new(),
         data: DataCounts::default(),
+        loss_mask: None,
         merge_check: None,
         bit_exact: true,
         trainer: TrainerBuild { version: "0".into(), git: None, image_digest: None },

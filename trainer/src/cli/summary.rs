@@ -107,6 +107,7 @@ pub fn print(rows: &[Row], as_json: bool) {
                 "steps": row.manifest.final_step,
                 "seconds": row.seconds(),
                 "metrics": row.manifest.metrics,
+                "lossMask": row.manifest.loss_mask,
                 "artifact": row.artifact,
             });
             println!("{line}");
@@ -132,7 +133,13 @@ pub fn print(rows: &[Row], as_json: bool) {
     println!();
     for row in rows {
         println!("{:<8} {}", row.name, row.artifact);
+        notes(&row.manifest).iter().for_each(|note| println!("{:<8} {note}", ""));
     }
+}
+
+/// What a manifest says of what the stage's loss fell on, a line each.
+pub fn notes(manifest: &Manifest) -> Vec<String> {
+    manifest.loss_mask.iter().map(ToString::to_string).collect()
 }
 
 /// The lines of a file of questions.

@@ -97,7 +97,7 @@ impl StageRun<'_> {
         monitor.phase(Phase::Merging);
         let folder = scratch.0.join("artifact");
         // The events were written there while training; everything else comes now.
-        let Artifact { metrics, merge_check } = finish::write(&mut job, self.plan, self.stage, &folder)?;
+        let Artifact { metrics, merge_check, loss_mask } = finish::write(&mut job, self.plan, self.stage, &folder)?;
         monitor.phase(Phase::Uploading);
         let prefix = layout::attempt_dir(self.attempt, self.run.as_str());
         let files = upload_dir(store, &folder, &self.stage.dir(), &prefix)
@@ -117,6 +117,7 @@ impl StageRun<'_> {
             final_step: job.training.step,
             metrics,
             data: job.counts.clone(),
+            loss_mask: Some(loss_mask),
             merge_check,
             bit_exact,
             trainer: finish::build_info(),
