@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 
+use serde_json::json;
 use support::{Lab, assert_ok, text};
 
 const STAGES: [&str; 4] = ["pt", "sft", "rm", "ppo"];
@@ -62,6 +63,33 @@ fn four_stages_leave_what_the_contract_lists_and_a_second_run_reuses_them() {
     assert_ok(&again);
     assert_eq!(text(&again).matches("cached").count(), 4, "{}", text(&again));
     assert_eq!(before, STAGES.map(|stage| lab.manifest(stage)).to_vec());
+}
+
+#[test]
+fn a_stage_that_no_longer_improves_ends_well_with_its_best_weights() {
+    let lab = Lab::new(1);
+    let mut run = lab.run();
+    run.args(["--only", "pt"]);
+    for set in [
+        "maxSteps=50",
+        "evalStrategy=steps",
+        "evalSteps=1",
+        "saveTotalLimit=1",
+        "earlyStoppingPatience=1",
+        "earlyStoppingThreshold=1000",
+        "loadBestModelAtEnd=true",
+    ] {
+        run.args(["--set", &format!("stages.pt.train.{set}")]);
+    }
+    let output = run.output().unwrap();
+    assert_ok(&output);
+    assert!(text(&output).contains("stopped early at step 2 of 50"), "{}", text(&output));
+    let manifest = lab.manifest("pt");
+    assert_eq!((&manifest["finalStep"], &manifest["earlyStop"]), (&2.into(), &json!({"step": 2, "totalSteps": 50})));
+    let (best, state) = (&manifest["bestModel"], lab.json(lab.artifact("pt").join("trainer_state.json")));
+    assert_eq!((&best["metric"], &best["loaded"]), (&json!("eval_loss"), &json!(true)));
+    assert_eq!((&state["best_global_step"], &state["best_metric"]), (&best["step"], &best["value"]));
+    assert_eq!(manifest["metrics"]["eval_loss"], best["value"], "the figures are those of the weights");
 }
 
 #[test]

@@ -69,6 +69,8 @@ fn manifest() -> Manifest {
             dropped_rows: 2,
             first_batches: FirstBatches { steps: 8, sha256: "9".repeat(64) },
         }),
+        best_model: Some(BestModel { metric: "eval_loss".into(), value: 1.25, step: 90, loaded: true }),
+        early_stop: Some(EarlyStop { step: 120, total_steps: 400 }),
         merge_check: Some(MergeCheck {
             max_logit_diff: 0.000_25,
             mean_logit_diff: 0.000_01,
@@ -147,8 +149,10 @@ fn fields_a_later_version_adds_are_ignored_but_a_later_contract_is_refused() {
 #[test]
 fn a_manifest_from_before_certificates_still_reads() {
     let mut json: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
-    json.as_object_mut().unwrap().remove("lossMask");
-    let before = Manifest { loss_mask: None, ..manifest() };
+    for field in ["lossMask", "bestModel", "earlyStop"] {
+        json.as_object_mut().unwrap().remove(field);
+    }
+    let before = Manifest { loss_mask: None, best_model: None, early_stop: None, ..manifest() };
     assert_eq!(Manifest::parse(json.to_string().as_bytes()), Ok(before));
 }
 

@@ -22,8 +22,8 @@ pub use digest::{Digest, InvalidDigest, StageKey};
 pub use exit::ExitCode;
 pub use loss_mask::{FirstBatches, LossMask, RoleTokens, TokenRole};
 pub use manifest::{
-    BaseModel, CheckpointManifest, DataCounts, FileEntry, Manifest, ManifestInput, MergeCheck, Pointer, SplitCounts,
-    Timings, TrainerBuild,
+    BaseModel, BestModel, CheckpointManifest, DataCounts, EarlyStop, FileEntry, Manifest, ManifestInput, MergeCheck,
+    Pointer, SplitCounts, Timings, TrainerBuild,
 };
 pub use preflight::{PreflightConfig, PreflightMessage, StageForecast, StageLimits};
 pub use progress::{Phase, Progress};

@@ -15,8 +15,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use args::{
-    Dtype, IntervalStrategy, KlController, LoraArgs, LrSchedulerType, OverlongPolicy, PpoArgs, RewardArgs, TrainArgs,
-    Tuning,
+    BestMetric, Dtype, IntervalStrategy, KlController, LoraArgs, LrSchedulerType, OverlongPolicy, PpoArgs, RewardArgs,
+    TrainArgs, Tuning,
 };
 pub use decimal::{Decimal, DecimalError};
 pub use parameters::{LORA, LoraSpec, PPO, PpoSpec, REWARD, RewardSpec, TRAIN, TrainSpec};

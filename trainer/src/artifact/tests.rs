@@ -59,6 +59,8 @@ fn manifest(run: &str, files: Vec<FileEntry>) -> Manifest {
         metrics: BTreeMap::new(),
         data: DataCounts::default(),
         loss_mask: None,
+        best_model: None,
+        early_stop: None,
         merge_check: None,
         bit_exact: true,
         trainer: TrainerBuild { version: "0".into(), git: None, image_digest: None },

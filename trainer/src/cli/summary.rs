@@ -108,6 +108,8 @@ pub fn print(rows: &[Row], as_json: bool) {
                 "seconds": row.seconds(),
                 "metrics": row.manifest.metrics,
                 "lossMask": row.manifest.loss_mask,
+                "bestModel": row.manifest.best_model,
+                "earlyStop": row.manifest.early_stop,
                 "artifact": row.artifact,
             });
             println!("{line}");
@@ -137,9 +139,15 @@ pub fn print(rows: &[Row], as_json: bool) {
     }
 }
 
-/// What a manifest says of what the stage's loss fell on, a line each.
+/// What a manifest says of a stage's end and of what its loss fell on, a line each.
 pub fn notes(manifest: &Manifest) -> Vec<String> {
-    manifest.loss_mask.iter().map(ToString::to_string).collect()
+    let stop = manifest.early_stop.as_ref();
+    let stop = stop.map(|stop| format!("stopped early at step {} of {}", stop.step, stop.total_steps));
+    let best = manifest.best_model.as_ref().map(|best| {
+        let has = if best.loaded { "has" } else { "does not have" };
+        format!("best {} {:.4} at step {}; the artifact {has} its weights", best.metric, best.value, best.step)
+    });
+    stop.into_iter().chain(best).chain(manifest.loss_mask.as_ref().map(ToString::to_string)).collect()
 }
 
 /// The lines of a file of questions.

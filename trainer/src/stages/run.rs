@@ -11,7 +11,7 @@ use std::{
 };
 
 use medtrain_crds::{
-    contract::{CONTRACT_VERSION, CheckpointManifest, ExitCode, Manifest, Phase, Pointer, Timings, layout},
+    contract::{CONTRACT_VERSION, CheckpointManifest, EarlyStop, ExitCode, Manifest, Phase, Pointer, Timings, layout},
     resolve::{Plan, PlannedStage},
     stage::Tuning,
 };
@@ -92,6 +92,7 @@ impl StageRun<'_> {
         lap("prepare");
 
         self.train(&mut job, &scratch.0, bit_exact, monitor)?;
+        job.training.load_best(&self.stage.train, device)?;
         lap("train");
 
         monitor.phase(Phase::Merging);
@@ -103,6 +104,7 @@ impl StageRun<'_> {
         let files = upload_dir(store, &folder, &self.stage.dir(), &prefix)
             .inspect_err(|failure| self.make_room(failure, &format!("{}/{prefix}", self.stage.dir())))?;
         lap("finish");
+        let (step, total_steps) = (job.training.step, job.task.as_task().total_steps());
         let manifest = Manifest {
             contract: CONTRACT_VERSION,
             key: self.stage.key.clone(),
@@ -114,10 +116,12 @@ impl StageRun<'_> {
             base_model: finish::chain_start(&job),
             prefix,
             files,
-            final_step: job.training.step,
+            final_step: step,
             metrics,
             data: job.counts.clone(),
             loss_mask: Some(loss_mask),
+            best_model: job.training.best.record(&self.stage.train),
+            early_stop: (step < total_steps).then_some(EarlyStop { step, total_steps }),
             merge_check,
             bit_exact,
             trainer: finish::build_info(),
