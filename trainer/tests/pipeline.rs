@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 
+use serde_json::json;
 use support::{Lab, assert_ok, text};
 
 const STAGES: [&str; 4] = ["pt", "sft", "rm", "ppo"];
@@ -41,7 +42,16 @@ fn four_stages_leave_what_the_contract_lists_and_a_second_run_reuses_them() {
         // As the link that `latest/` holds, as the artifact's folder, as a folder in it.
         let folder = fs::canonicalize(&artifact).unwrap();
         for path in [&artifact, folder.parent().unwrap(), &artifact.join("adapter")] {
-            assert_ok(&lab.medtrain().arg("verify").arg(path).output().unwrap());
+            let verified = lab.medtrain().arg("verify").arg(path).output().unwrap();
+            assert_ok(&verified);
+            assert!(text(&verified).contains(" tokens trained ("), "{stage}: {}", text(&verified));
+        }
+        let trained_as = |role: &str| manifest["lossMask"]["roles"][role]["trained"].as_u64();
+        let trained = manifest["lossMask"]["tokensTrained"].as_u64().unwrap();
+        match stage {
+            "pt" => assert_eq!(trained_as("text"), Some(trained)),
+            "ppo" => assert_eq!((trained_as("user"), trained), (Some(0), 0)),
+            _ => assert_eq!((trained_as("user"), trained_as("assistant")), (Some(0), Some(trained)), "{stage}"),
         }
     }
     let config = lab.json(lab.artifact("rm").join("merged/config.json"));
@@ -53,6 +63,33 @@ fn four_stages_leave_what_the_contract_lists_and_a_second_run_reuses_them() {
     assert_ok(&again);
     assert_eq!(text(&again).matches("cached").count(), 4, "{}", text(&again));
     assert_eq!(before, STAGES.map(|stage| lab.manifest(stage)).to_vec());
+}
+
+#[test]
+fn a_stage_that_no_longer_improves_ends_well_with_its_best_weights() {
+    let lab = Lab::new(1);
+    let mut run = lab.run();
+    run.args(["--only", "pt"]);
+    for set in [
+        "maxSteps=50",
+        "evalStrategy=steps",
+        "evalSteps=1",
+        "saveTotalLimit=1",
+        "earlyStoppingPatience=1",
+        "earlyStoppingThreshold=1000",
+        "loadBestModelAtEnd=true",
+    ] {
+        run.args(["--set", &format!("stages.pt.train.{set}")]);
+    }
+    let output = run.output().unwrap();
+    assert_ok(&output);
+    assert!(text(&output).contains("stopped early at step 2 of 50"), "{}", text(&output));
+    let manifest = lab.manifest("pt");
+    assert_eq!((&manifest["finalStep"], &manifest["earlyStop"]), (&2.into(), &json!({"step": 2, "totalSteps": 50})));
+    let (best, state) = (&manifest["bestModel"], lab.json(lab.artifact("pt").join("trainer_state.json")));
+    assert_eq!((&best["metric"], &best["loaded"]), (&json!("eval_loss"), &json!(true)));
+    assert_eq!((&state["best_global_step"], &state["best_metric"]), (&best["step"], &best["value"]));
+    assert_eq!(manifest["metrics"]["eval_loss"], best["value"], "the figures are those of the weights");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CONTRACT_VERSION, ContractError, Digest, StageKey, version};
+use super::{CONTRACT_VERSION, ContractError, Digest, LossMask, StageKey, version};
 use crate::resolve::Role;
 use crate::stage::StageKind;
 
@@ -33,6 +33,15 @@ pub struct Manifest {
     /// Finite numbers by [`super::metrics`] name.
     pub metrics: BTreeMap<String, f64>,
     pub data: DataCounts,
+    /// What the loss fell on. Absent in manifests of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_mask: Option<LossMask>,
+    /// Of a stage that compared its evaluations (`train.metricForBestModel`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_model: Option<BestModel>,
+    /// Set if `train.earlyStoppingPatience` ended the stage before its last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<EarlyStop>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge_check: Option<MergeCheck>,
     /// False if a resume changed processor model or device, so that the bits may differ from an undisturbed run.
@@ -101,6 +110,27 @@ pub struct SplitCounts {
     pub truncated: u64,
     /// Rows left out, by reason.
     pub dropped: BTreeMap<String, u64>,
+}
+
+/// The best evaluation of a stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BestModel {
+    /// Name of the figure that evaluations were compared by.
+    pub metric: String,
+    pub value: f64,
+    pub step: u64,
+    /// Whether the artifact's weights, and the manifest's held-out figures, are those of this step
+    /// (`train.loadBestModelAtEnd`); else they are those of the last one.
+    pub loaded: bool,
+}
+
+/// Where a stage ended, and where it would have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlyStop {
+    pub step: u64,
+    pub total_steps: u64,
 }
 
 /// How far the merged model is from base and adapter, after rounding to the dtype it is saved in.

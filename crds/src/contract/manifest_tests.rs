@@ -1,4 +1,5 @@
 use super::*;
+use crate::contract::{FirstBatches, RoleTokens, TokenRole};
 
 const GOLDEN: &str = include_str!("golden/manifest.json");
 const GOLDEN_CHECKPOINT: &str = include_str!("golden/checkpoint.json");
@@ -56,6 +57,20 @@ fn manifest() -> Manifest {
             },
             eval: SplitCounts::default(),
         },
+        loss_mask: Some(LossMask {
+            tokens_seen: 25_000,
+            tokens_trained: 9_000,
+            roles: BTreeMap::from([
+                (TokenRole::User, RoleTokens { seen: 14_000, trained: 0 }),
+                (TokenRole::Assistant, RoleTokens { seen: 9_000, trained: 9_000 }),
+                (TokenRole::Template, RoleTokens { seen: 2_000, trained: 0 }),
+            ]),
+            truncated_rows: 3,
+            dropped_rows: 2,
+            first_batches: FirstBatches { steps: 8, sha256: "9".repeat(64) },
+        }),
+        best_model: Some(BestModel { metric: "eval_loss".into(), value: 1.25, step: 90, loaded: true }),
+        early_stop: Some(EarlyStop { step: 120, total_steps: 400 }),
         merge_check: Some(MergeCheck {
             max_logit_diff: 0.000_25,
             mean_logit_diff: 0.000_01,
@@ -129,6 +144,16 @@ fn fields_a_later_version_adds_are_ignored_but_a_later_contract_is_refused() {
             .to_string()
             .starts_with("manifest.json: key: \"../../x\" is no digest")
     );
+}
+
+#[test]
+fn a_manifest_from_before_certificates_still_reads() {
+    let mut json: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
+    for field in ["lossMask", "bestModel", "earlyStop"] {
+        json.as_object_mut().unwrap().remove(field);
+    }
+    let before = Manifest { loss_mask: None, best_model: None, early_stop: None, ..manifest() };
+    assert_eq!(Manifest::parse(json.to_string().as_bytes()), Ok(before));
 }
 
 #[test]

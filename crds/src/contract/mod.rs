@@ -7,6 +7,7 @@ pub mod canonical;
 mod digest;
 mod exit;
 pub mod layout;
+mod loss_mask;
 mod manifest;
 pub mod metrics;
 pub mod pod;
@@ -19,9 +20,10 @@ mod version;
 
 pub use digest::{Digest, InvalidDigest, StageKey};
 pub use exit::ExitCode;
+pub use loss_mask::{FirstBatches, LossMask, RoleTokens, TokenRole};
 pub use manifest::{
-    BaseModel, CheckpointManifest, DataCounts, FileEntry, Manifest, ManifestInput, MergeCheck, Pointer, SplitCounts,
-    Timings, TrainerBuild,
+    BaseModel, BestModel, CheckpointManifest, DataCounts, EarlyStop, FileEntry, Manifest, ManifestInput, MergeCheck,
+    Pointer, SplitCounts, Timings, TrainerBuild,
 };
 pub use preflight::{PreflightConfig, PreflightMessage, StageForecast, StageLimits};
 pub use progress::{Phase, Progress};

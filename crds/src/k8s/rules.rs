@@ -87,7 +87,7 @@ pub(super) fn at(place: &str) -> Vec<Rule> {
                 "is no data of the hub; write hf://datasets/organisation/name/path",
             ),
         ],
-        "stages[].train" => warm_up(),
+        "stages[].train" => warm_up().into_iter().chain(best()).collect(),
         "stages[].ppo" => ppo(),
         place => match place.strip_prefix("stages[].inputs.") {
             Some(role) if role.ends_with(".uri") => vec![seen_from_a_pod(), hub_model()],
@@ -187,12 +187,18 @@ fn stage() -> Vec<Rule> {
         Rule::new("!has(self.ppo) || self.kind == 'PPO'", "is for PPO stages; remove it or move it").about("ppo"),
         Rule::new("!has(self.reward) || self.kind == 'RM'", "is for RM stages; remove it or move it").about("reward"),
         Rule::new(
-            "!has(self.train) || !has(self.train.evalStrategy) || self.train.evalStrategy == 'no' || \
-             (has(self.dataset) && ((has(self.dataset.eval) && self.dataset.eval.size() > 0) || \
-             (has(self.dataset.evalFraction) && double(self.dataset.evalFraction) > 0.0)))",
+            format!(
+                "!has(self.train) || !has(self.train.evalStrategy) || self.train.evalStrategy == 'no' || {HAS_EVAL}"
+            ),
             "there is nothing to evaluate on; set dataset.eval or dataset.evalFraction, or remove the line",
         )
         .about("train.evalStrategy"),
+        Rule::new(
+            format!("!has(self.train) || !({}) || {HAS_EVAL}", COMPARES.replace("self.", "self.train.")),
+            "earlyStoppingPatience, loadBestModelAtEnd and metricForBestModel compare evaluations on held-out rows; \
+             set dataset.eval or dataset.evalFraction, or remove them",
+        )
+        .about("train"),
     ];
     rules.extend(roles());
     rules.extend(StageKind::ALL.map(format_of));
@@ -209,6 +215,10 @@ fn stage() -> Vec<Rule> {
     }
     rules
 }
+
+/// Whether a stage has held-out rows.
+const HAS_EVAL: &str = "(has(self.dataset) && ((has(self.dataset.eval) && self.dataset.eval.size() > 0) || \
+                        (has(self.dataset.evalFraction) && double(self.dataset.evalFraction) > 0.0)))";
 
 /// Inputs that a stage's kind doesn't have.
 fn roles() -> [Rule; 5] {
@@ -267,6 +277,32 @@ fn warm_up() -> Vec<Rule> {
             .about("warmupSteps"),
     ]
 }
+
+/// A field compares evaluations, so a stage that does not compare has no use for it.
+fn best() -> [Rule; 3] {
+    [
+        Rule::new(
+            "!has(self.earlyStoppingThreshold) || has(self.earlyStoppingPatience)",
+            "has no meaning without earlyStoppingPatience; set that too, or remove the line",
+        )
+        .about("earlyStoppingThreshold"),
+        Rule::new(
+            format!("!has(self.greaterIsBetter) || {COMPARES}"),
+            "has no meaning without metricForBestModel; set that too, or remove the line",
+        )
+        .about("greaterIsBetter"),
+        Rule::new(
+            format!("!({COMPARES}) || !has(self.evalStrategy) || self.evalStrategy != 'no'"),
+            "earlyStoppingPatience, loadBestModelAtEnd and metricForBestModel compare evaluations; \
+             set evalStrategy to steps or epoch, or remove them",
+        )
+        .about("evalStrategy"),
+    ]
+}
+
+/// Whether a section `train` asks for evaluations to be compared.
+const COMPARES: &str = "has(self.earlyStoppingPatience) || has(self.metricForBestModel) || \
+                        (has(self.loadBestModelAtEnd) && self.loadBestModelAtEnd)";
 
 fn ppo() -> Vec<Rule> {
     let value = |name: &str| {

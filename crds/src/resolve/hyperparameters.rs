@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::stage::{IntervalStrategy, LoraArgs, LrSchedulerType, Section, StageKind, TrainArgs, nearest};
+use crate::stage::{BestMetric, IntervalStrategy, LoraArgs, LrSchedulerType, Section, StageKind, TrainArgs, nearest};
 use crate::training::SpecError;
 
 /// The seven projections of a layer, in the order that `all-linear` gives them.
@@ -83,6 +83,50 @@ pub(super) fn settle_train(
         }
         train.eval_strategy = IntervalStrategy::No;
     }
+    settle_best(train, written, has_eval, path, errors);
+}
+
+/// What comparing evaluations needs, and by what they are compared.
+fn settle_best(
+    train: &mut TrainArgs,
+    written: &Map<String, Value>,
+    has_eval: bool,
+    path: &str,
+    errors: &mut Vec<SpecError>,
+) {
+    let place = |field: &str| format!("{path}.train.{field}");
+    let compares = [
+        (train.early_stopping_patience.is_some(), "earlyStoppingPatience"),
+        (train.load_best_model_at_end, "loadBestModelAtEnd"),
+        (train.metric_for_best_model.is_some(), "metricForBestModel"),
+    ];
+    let comparing = compares.into_iter().filter(|(is_set, _)| *is_set).map(|(_, field)| field);
+    let message = match (has_eval, train.eval_strategy) {
+        (false, _) => {
+            Some("compares evaluations on held-out rows; set dataset.eval or dataset.evalFraction, or remove the line")
+        }
+        (true, IntervalStrategy::No) => {
+            Some("compares evaluations; set train.evalStrategy to steps or epoch, or remove the line")
+        }
+        (true, _) => None,
+    };
+    if let Some(message) = message {
+        errors.extend(comparing.clone().map(|field| SpecError::new(place(field), message)));
+    }
+    if written.contains_key("earlyStoppingThreshold") && train.early_stopping_patience.is_none() {
+        let message = "has no meaning without earlyStoppingPatience; set that too, or remove the line";
+        errors.push(SpecError::new(place("earlyStoppingThreshold"), message));
+    }
+    if comparing.count() == 0 {
+        if train.greater_is_better.is_some() {
+            let message = "has no meaning without metricForBestModel; set that too, or remove the line";
+            errors.push(SpecError::new(place("greaterIsBetter"), message));
+        }
+        return;
+    }
+    let metric = train.metric_for_best_model.unwrap_or(BestMetric::EvalLoss);
+    train.metric_for_best_model = Some(metric);
+    train.greater_is_better.get_or_insert(metric.greater_is_better());
 }
 
 /// Expands `all-linear` and puts modules into one order, so that equal sets are equal. What was not `written` in the

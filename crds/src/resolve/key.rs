@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::PlannedStage;
 use crate::contract::{CONTRACT_VERSION, StageKey, canonical};
-use crate::stage::{InKey, Section, StageKind, Tuning};
+use crate::stage::{InKey, IntervalStrategy, Section, StageKind, Tuning};
 
 /// The key of a planned stage (whose own `key` is not looked at).
 pub fn stage_key(stage: &PlannedStage) -> StageKey {
@@ -37,6 +37,13 @@ pub fn key_content(stage: &PlannedStage) -> Value {
         let rows =
             u64::from(stage.train.per_device_train_batch_size) * u64::from(stage.train.gradient_accumulation_steps);
         train.insert("globalBatchSize".into(), (rows * u64::from(stage.world_size)).into());
+    }
+    if stage.train.evaluations_decide() {
+        let every = match stage.train.eval_strategy {
+            IntervalStrategy::Steps => stage.train.eval_steps.into(),
+            other => json!(other),
+        };
+        train.insert("evaluateEvery".into(), every);
     }
     content.insert("train".into(), train.into());
     if let Some(ppo) = &stage.ppo {
@@ -82,7 +89,7 @@ fn section<T: Serialize>(section: Section, kind: StageKind, args: &T) -> Map<Str
     let in_key = |value: &Value, rule: InKey| match rule {
         InKey::Always => true,
         InKey::Unless(neutral) => !same(value, &neutral.to_json()),
-        InKey::Product | InKey::Never(_) => false,
+        InKey::Product | InKey::Deciding | InKey::Never(_) => false,
     };
     let parameters = section.parameters().iter().filter(|parameter| parameter.kinds.contains(&kind));
     parameters

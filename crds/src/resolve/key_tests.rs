@@ -81,7 +81,7 @@ fn the_key_of_a_known_stage_is_the_golden_one() {
 const GOLDEN_KEYS: [&str; 4] = ["fc92f2df8b8a", "a4488c03b069", "31cf4c64d695", "d7cd31e19337"];
 
 /// Every field of a planned stage's hyperparameters: another value, and whether it makes another key.
-/// `Same` and `Other` are for the kind in whose plan the field is changed.
+/// `Same` and `Other` are for the kind in whose plan the field is changed, `beside` another if it needs one.
 const FIELDS: &[(&str, &str, Effect)] = &[
     ("SFT", "train.adamBeta1=0.8", Effect::Other),
     ("SFT", "train.adamBeta2=0.8", Effect::Other),
@@ -116,6 +116,16 @@ const FIELDS: &[(&str, &str, Effect)] = &[
     ("SFT", "train.warmupRatio=0.5", Effect::Other),
     ("SFT", "train.warmupSteps=7", Effect::Other),
     ("SFT", "train.weightDecay=0.5", Effect::Other),
+    ("SFT", "train.earlyStoppingPatience=7", Effect::Other),
+    ("SFT", "train.earlyStoppingThreshold=0.7 beside train.earlyStoppingPatience=7", Effect::Other),
+    ("SFT", "train.loadBestModelAtEnd=true", Effect::Other),
+    ("SFT", "train.metricForBestModel=eval_accuracy beside train.loadBestModelAtEnd=true", Effect::Other),
+    ("SFT", "train.metricForBestModel=eval_loss beside train.loadBestModelAtEnd=true", Effect::Same),
+    ("SFT", "train.greaterIsBetter=true beside train.loadBestModelAtEnd=true", Effect::Other),
+    ("SFT", "train.greaterIsBetter=false beside train.loadBestModelAtEnd=true", Effect::Same),
+    ("SFT", "train.evalSteps=7 beside train.loadBestModelAtEnd=true", Effect::Other),
+    ("SFT", "train.evalStrategy=epoch beside train.earlyStoppingPatience=7", Effect::Other),
+    ("SFT", "train.evalSteps=7 beside train.metricForBestModel=eval_loss", Effect::Same),
     ("PPO", "ppo.batchSize=32", Effect::Other),
     ("PPO", "ppo.cliprange=0.3", Effect::Other),
     ("PPO", "ppo.cliprangeValue=0.3", Effect::Other),
@@ -176,10 +186,14 @@ fn with(assignments: &[String]) -> Plan {
 
 #[test]
 fn every_field_changes_the_key_or_is_known_not_to() {
-    let before = with(&[]);
     for (kind, assignment, effect) in FIELDS {
         let stage = kind.to_lowercase();
-        let after = with(&[format!("stages.{stage}.{assignment}")]);
+        let (assignment, beside) = assignment.split_once(" beside ").map_or((*assignment, None), |(a, b)| (a, Some(b)));
+        let set = |assignment: &str| format!("stages.{stage}.{assignment}");
+        let mut assignments: Vec<String> = beside.into_iter().map(set).collect();
+        let before = with(&assignments);
+        assignments.push(set(assignment));
+        let after = with(&assignments);
         let of = |plan: &Plan| plan.stage(&stage).unwrap().key.clone();
         let seen = if of(&before) == of(&after) { Effect::Same } else { Effect::Other };
         assert_eq!(seen, *effect, "{kind} {assignment}");

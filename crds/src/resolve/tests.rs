@@ -227,6 +227,26 @@ fn a_stage_says_everything_that_is_wrong_with_it() {
             ],
         ),
         (
+            "name: sft, kind: SFT, dataset: {train: [a]}, train: {earlyStoppingPatience: 3, loadBestModelAtEnd: true}",
+            &[
+                "stages[0].train.earlyStoppingPatience: compares evaluations on held-out rows; set dataset.eval or dataset.evalFraction, or remove the line",
+                "stages[0].train.loadBestModelAtEnd: compares evaluations on held-out rows; set dataset.eval or dataset.evalFraction, or remove the line",
+            ],
+        ),
+        (
+            "name: sft, kind: SFT, dataset: {train: [a], eval: [e]}, train: {evalStrategy: 'no', metricForBestModel: eval_loss}",
+            &[
+                "stages[0].train.metricForBestModel: compares evaluations; set train.evalStrategy to steps or epoch, or remove the line",
+            ],
+        ),
+        (
+            "name: sft, kind: SFT, dataset: {train: [a], eval: [e]}, train: {earlyStoppingThreshold: 0.1, greaterIsBetter: true}",
+            &[
+                "stages[0].train.earlyStoppingThreshold: has no meaning without earlyStoppingPatience; set that too, or remove the line",
+                "stages[0].train.greaterIsBetter: has no meaning without metricForBestModel; set that too, or remove the line",
+            ],
+        ),
+        (
             "name: sft, kind: SFT, dataset: {train: [a]}, lora: {targetModules: [all-linear, q_prj]}",
             &["stages[0].lora.targetModules: all-linear stands alone; remove it or the others"],
         ),

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::contract::metrics;
+
 /// Low-rank adaptation of the listed projections (Hu et al. 2021); names as in PEFT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -114,6 +116,54 @@ pub struct TrainArgs {
     /// Dtype of the merged model; `None` = the base's.
     pub save_dtype: Option<Dtype>,
     pub log_samples: bool,
+    /// Evaluations without an improvement after which the stage ends; `None` = it runs to its last step.
+    #[serde(default)]
+    pub early_stopping_patience: Option<u32>,
+    /// What counts as an improvement for the patience.
+    #[serde(default)]
+    pub early_stopping_threshold: f64,
+    /// The stage leaves the weights of its best evaluation, not those of its last step.
+    #[serde(default)]
+    pub load_best_model_at_end: bool,
+    /// Set wherever evaluations are compared.
+    #[serde(default)]
+    pub metric_for_best_model: Option<BestMetric>,
+    /// Set wherever `metric_for_best_model` is.
+    #[serde(default)]
+    pub greater_is_better: Option<bool>,
+}
+
+impl TrainArgs {
+    /// Whether the evaluations in between decide which weights the stage leaves.
+    pub fn evaluations_decide(&self) -> bool {
+        self.early_stopping_patience.is_some() || self.load_best_model_at_end
+    }
+}
+
+/// The held-out figure that evaluations are compared by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BestMetric {
+    EvalLoss,
+    EvalAccuracy,
+}
+
+impl BestMetric {
+    /// As logs and manifests call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EvalLoss => metrics::EVAL_LOSS,
+            Self::EvalAccuracy => metrics::EVAL_ACCURACY,
+        }
+    }
+
+    /// What transformers implies by the name: a loss is better when it is less.
+    pub fn greater_is_better(self) -> bool {
+        match self {
+            Self::EvalLoss => false,
+            Self::EvalAccuracy => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

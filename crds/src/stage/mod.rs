@@ -16,8 +16,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use args::{
-    Dtype, IntervalStrategy, KlController, LoraArgs, LrSchedulerType, OverlongPolicy, PpoArgs, PpoPreset, RewardArgs,
-    TrainArgs, Tuning, VHeadInitStrategy,
+    BestMetric, Dtype, IntervalStrategy, KlController, LoraArgs, LrSchedulerType, OverlongPolicy, PpoArgs, PpoPreset,
+    RewardArgs, TrainArgs, Tuning, VHeadInitStrategy,
 };
 pub use decimal::{Decimal, DecimalError};
 pub use parameters::{LORA, LoraSpec, PPO, PpoSpec, REWARD, RewardSpec, TRAIN, TrainSpec};

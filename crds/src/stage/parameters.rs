@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::StageKind::{self, PPO as Ppo, PT, RM, SFT};
 use super::{
-    Decimal, Defaults, Dtype, InKey, IntervalStrategy, KlController, Literal, LrSchedulerType, OverlongPolicy,
-    PpoPreset, VHeadInitStrategy,
+    BestMetric, Decimal, Defaults, Dtype, InKey, IntervalStrategy, KlController, Literal, LrSchedulerType,
+    OverlongPolicy, PpoPreset, VHeadInitStrategy,
 };
 use super::{Parameter, Range, Section, Type};
 
@@ -26,7 +26,7 @@ const UNLESS_UNSET: InKey = InKey::Unless(Literal::Unset);
 const UNLESS_OFF: InKey = InKey::Unless(Literal::Bool(false));
 const UNLESS_ZERO: InKey = InKey::Unless(Literal::Int(0));
 const UNLESS_NONE: InKey = InKey::Unless(Literal::Names(&[]));
-const CADENCE: InKey = InKey::Never("when a stage evaluates, saves or logs does not change its weights");
+const CADENCE: InKey = InKey::Never("when a stage saves or logs does not change its weights");
 const EVAL_SPLIT: InKey = InKey::Never("how an evaluation batch is cut does not change its result");
 const RECOMPUTE: InKey = InKey::Never("recomputed activations are the same numbers");
 const PRESET: InKey = InKey::Never("the values it stands for are in the key");
@@ -141,9 +141,9 @@ section!(
         "Gradients are scaled down to this global norm; 0 switches it off.", "HF";
     gradient_checkpointing: bool = "gradientCheckpointing", Type::Bool, OFF, ALL, RECOMPUTE,
         "Recomputes activations in the backward pass: less memory, about a third more time.", "HF";
-    eval_strategy: IntervalStrategy = "evalStrategy", INTERVAL, texts("steps"), ALL, CADENCE,
+    eval_strategy: IntervalStrategy = "evalStrategy", INTERVAL, texts("steps"), ALL, InKey::Deciding,
         "When to evaluate in between; with eval data also before the first and after the last step. no without it.", "seed";
-    eval_steps: u32 = "evalSteps", int(1, MANY), ints(500), ALL, CADENCE,
+    eval_steps: u32 = "evalSteps", int(1, MANY), ints(500), ALL, InKey::Deciding,
         "Steps between evaluations with evalStrategy steps.", "seed";
     save_strategy: IntervalStrategy = "saveStrategy", INTERVAL, texts("steps"), ALL, CADENCE,
         "When to write a checkpoint; one is also written on SIGTERM.", "seed";
@@ -176,6 +176,16 @@ section!(
         "Dtype of the merged model; else the base's.", "MedTrain";
     log_samples: bool = "logSamples", Type::Bool, OFF, ALL, OUTPUT_ONLY,
         "Shows a few rows and the model's answers in TensorBoard, at each evaluation and logged rollout: the text of data rows then lies in the output.", "MedTrain";
+    early_stopping_patience: u32 = "earlyStoppingPatience", int(1, 1_000_000), UNSET, NOT_PPO, UNLESS_UNSET,
+        "Ends the stage when so many evaluations in a row have not improved metricForBestModel. PPO has ppo.earlyStopping, another thing.", "HF (EarlyStoppingCallback)";
+    early_stopping_threshold: Decimal = "earlyStoppingThreshold", from_to(0.0, 1e6), decimals(0.0), NOT_PPO, UNLESS_ZERO,
+        "Only a change of the best figure by more than this resets the patience.", "HF (EarlyStoppingCallback)";
+    load_best_model_at_end: bool = "loadBestModelAtEnd", Type::Bool, OFF, NOT_PPO, UNLESS_OFF,
+        "Leaves the weights of the best evaluation after the first step, not those of the last step. Every checkpoint holds them too.", "HF";
+    metric_for_best_model: BestMetric = "metricForBestModel", Type::Choice(&["eval_loss", "eval_accuracy"]), UNSET, NOT_PPO, UNLESS_UNSET,
+        "Figure that evaluations are compared by; eval_loss where earlyStoppingPatience or loadBestModelAtEnd need one.", "HF";
+    greater_is_better: bool = "greaterIsBetter", Type::Bool, UNSET, NOT_PPO, UNLESS_UNSET,
+        "Whether more of metricForBestModel is better; else it is implied: no for eval_loss, yes for eval_accuracy.", "HF";
 });
 
 section!(

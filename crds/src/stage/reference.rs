@@ -13,7 +13,8 @@ pub fn markdown() -> String {
          Decimals may be written bare (`2e-4`) or quoted (`\"2e-4\"`); Kubernetes wants fractions quoted. A dash under a \
          stage kind means that the hyperparameter has no meaning there and setting it is an error. *Key* says whether \
          a change makes it other work: a stage that is done is run again only if its key changes. \
-         *global batch*: only the product perDeviceTrainBatchSize × gradientAccumulationSteps counts (in PPO neither).\n",
+         *global batch*: only the product perDeviceTrainBatchSize × gradientAccumulationSteps counts (in PPO neither). \
+         *if it decides*: with earlyStoppingPatience or loadBestModelAtEnd.\n",
     );
     for section in Section::ALL {
         let _ = write!(text, "\n## `{}`\n\n{}\n\n", section.name(), intro(section));
@@ -67,6 +68,7 @@ fn row(text: &mut String, parameter: &Parameter) {
     let key = match parameter.in_key {
         InKey::Always | InKey::Unless(_) => "yes",
         InKey::Product => "global batch",
+        InKey::Deciding => "if it decides",
         InKey::Never(_) => "no",
     };
     let _ = writeln!(text, " {} | {key} | {} | {} |", parameter.ty, parameter.doc, parameter.source);

@@ -74,6 +74,11 @@ pub enum InKey {
     Unless(Literal),
     /// Only through the global batch size, which is in the key; how a batch is cut does not change its result.
     Product,
+    /// Only where evaluations decide which weights a stage leaves ([`TrainArgs::evaluations_decide`]), in one entry with
+    /// the others of this kind.
+    ///
+    /// [`TrainArgs::evaluations_decide`]: super::TrainArgs::evaluations_decide
+    Deciding,
     /// Not in the key, because of this.
     Never(&'static str),
 }

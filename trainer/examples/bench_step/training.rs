@@ -93,7 +93,7 @@ impl Train {
                 let prompts = dataset(&ids.into_iter().map(prompt).collect::<Vec<_>>(), false)?;
                 schedule.updates_a_step = PpoSteps::new(prompts.len(), &args, &ppo).per_rollout;
                 schedule.new_tokens = Some(prompts.len() * ppo.max_new_tokens as usize);
-                init_value_head(&mut parameters, config.hidden_size, &device);
+                init_value_head(&mut parameters, config.hidden_size, ppo.v_head_init_strategy, SEED, &device);
                 let reward =
                     RewardModel { model: original.clone(), adapter: None, head: head(values), mean: 0.0, stop };
                 let task = PpoTask::new(prompts, eval, args.clone(), ppo, SEED, original, reward, Vec::new())?;
@@ -219,7 +219,7 @@ fn prompt(ids: Vec<u32>) -> Example {
 }
 
 fn pair(sides: &[Vec<u32>]) -> Example {
-    PreferencePair { chosen: sides[0].clone(), rejected: sides[1].clone(), prompt_len: 0 }.into_example()
+    PreferencePair { chosen: sides[0].clone(), rejected: sides[1].clone(), prompt_len: 0 }.into_example(Vec::new())
 }
 
 /// The examples as a stage reads them: from a token cache.

@@ -107,6 +107,9 @@ pub fn print(rows: &[Row], as_json: bool) {
                 "steps": row.manifest.final_step,
                 "seconds": row.seconds(),
                 "metrics": row.manifest.metrics,
+                "lossMask": row.manifest.loss_mask,
+                "bestModel": row.manifest.best_model,
+                "earlyStop": row.manifest.early_stop,
                 "artifact": row.artifact,
             });
             println!("{line}");
@@ -132,7 +135,19 @@ pub fn print(rows: &[Row], as_json: bool) {
     println!();
     for row in rows {
         println!("{:<8} {}", row.name, row.artifact);
+        notes(&row.manifest).iter().for_each(|note| println!("{:<8} {note}", ""));
     }
+}
+
+/// What a manifest says of a stage's end and of what its loss fell on, a line each.
+pub fn notes(manifest: &Manifest) -> Vec<String> {
+    let stop = manifest.early_stop.as_ref();
+    let stop = stop.map(|stop| format!("stopped early at step {} of {}", stop.step, stop.total_steps));
+    let best = manifest.best_model.as_ref().map(|best| {
+        let has = if best.loaded { "has" } else { "does not have" };
+        format!("best {} {:.4} at step {}; the artifact {has} its weights", best.metric, best.value, best.step)
+    });
+    stop.into_iter().chain(best).chain(manifest.loss_mask.as_ref().map(ToString::to_string)).collect()
 }
 
 /// The lines of a file of questions.

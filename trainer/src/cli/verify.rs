@@ -5,7 +5,8 @@ use std::path::Path;
 use medtrain_crds::contract::layout;
 
 use crate::{
-    artifact::{Store, StoreOptions, verify},
+    artifact::{Store, StoreOptions, read_manifest, verify},
+    cli::summary::notes,
     failure::Result,
 };
 
@@ -22,6 +23,8 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     let store = Store::open(&folder, &StoreOptions::default())?;
     let report = verify(&store, "")?;
     println!("{report}");
+    let manifest = read_manifest(&store, layout::MANIFEST)?;
+    manifest.iter().flat_map(notes).for_each(|note| println!("{note}"));
     report.into_result()
 }
 

@@ -54,7 +54,7 @@ impl BlockPacker {
             loss_mask[start] = false;
             start += *segment as usize;
         }
-        Some(Example { ids, loss_mask, segments, prompt_len: 0 })
+        Some(Example { ids, loss_mask, segments, prompt_len: 0, roles: Vec::new() })
     }
 }
 

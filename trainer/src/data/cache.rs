@@ -1,7 +1,8 @@
 //! The token cache: one file that holds every example of a stage's data.
 //!
 //! ```text
-//! rows     per example: segment lengths, ids, loss mask (32 tokens a word), all u32 little-endian
+//! rows     per example: segment lengths, ids, loss mask (32 tokens a word), runs of tokens of one role (role in the
+//!          upper 3 bits, tokens in the lower 29), all u32 little-endian
 //! index    one [`Record`] per example
 //! footer   JSON: what was counted while reading
 //! trailer  magic, length of index and footer, sha256 over index, footer and both lengths
@@ -15,12 +16,16 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use medtrain_crds::contract::TokenRole;
 use sha2::{Digest, Sha256};
 
 use crate::data::example::Example;
+use crate::data::roles::RoleRun;
 use crate::failure::{Failure, Result};
 
-const MAGIC: &[u8; 8] = b"MEDTOK01";
+const MAGIC: &[u8; 8] = b"MEDTOK02";
+/// Bits of a run's length; its role stands above them.
+const RUN_BITS: u32 = 29;
 const TRAILER: usize = 8 + 8 + 8 + 32;
 
 /// Where an example comes from and which side it is on.
@@ -47,11 +52,12 @@ pub struct Record {
     pub loss_tokens: u32,
     segments: u32,
     prompt_len: u32,
+    runs: u32,
     check: u32,
 }
 
 impl Record {
-    const BYTES: usize = 2 * 8 + 9 * 4;
+    const BYTES: usize = 2 * 8 + 10 * 4;
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
         let words = [
@@ -63,6 +69,7 @@ impl Record {
             self.origin.file,
             self.origin.line,
             u32::from(self.origin.eval),
+            self.runs,
             self.check,
         ];
         let mut bytes = [0; Self::BYTES];
@@ -85,12 +92,13 @@ impl Record {
             loss_tokens: word(2),
             segments: word(3),
             prompt_len: word(4),
-            check: word(8),
+            runs: word(8),
+            check: word(9),
         }
     }
 
     fn words(&self) -> usize {
-        self.segments as usize + self.tokens as usize + self.tokens.div_ceil(32) as usize
+        self.segments as usize + self.tokens as usize + self.tokens.div_ceil(32) as usize + self.runs as usize
     }
 }
 
@@ -129,6 +137,7 @@ impl CacheWriter {
         for marks in example.loss_mask.chunks(32) {
             words.push(marks.iter().enumerate().fold(0, |word, (bit, marked)| word | u32::from(*marked) << bit));
         }
+        words.extend(example.roles.iter().map(|run| (run.role as u32) << RUN_BITS | run.tokens));
         let longest = if pair { example.segments.iter().copied().max() } else { None };
         self.records.push(Record {
             origin,
@@ -138,6 +147,7 @@ impl CacheWriter {
             loss_tokens: example.loss_tokens() as u32,
             segments: example.segments.len() as u32,
             prompt_len: example.prompt_len,
+            runs: example.roles.len() as u32,
             check: check(&words),
         });
         self.offset += 4 * words.len() as u64;
@@ -239,7 +249,13 @@ impl Cache {
         let (segments, rest) = words.split_at(record.segments as usize);
         let (ids, marks) = rest.split_at(record.tokens as usize);
         let loss_mask = (0..ids.len()).map(|token| marks[token / 32] >> (token % 32) & 1 == 1).collect();
-        Ok(Example { ids: ids.to_vec(), loss_mask, segments: segments.to_vec(), prompt_len: record.prompt_len })
+        let role = |run: u32| TokenRole::ALL.get((run >> RUN_BITS) as usize).copied().unwrap_or(TokenRole::Template);
+        let roles = marks[ids.len().div_ceil(32)..]
+            .iter()
+            .map(|&run| RoleRun { role: role(run), tokens: run & ((1 << RUN_BITS) - 1) })
+            .collect();
+        let (ids, segments) = (ids.to_vec(), segments.to_vec());
+        Ok(Example { ids, loss_mask, segments, prompt_len: record.prompt_len, roles })
     }
 }
 
@@ -249,7 +265,12 @@ mod tests {
 
     fn example(tokens: u32) -> Example {
         let mask = (0..tokens).map(|token| token % 3 == 1).collect();
-        Example { ids: (0..tokens).map(|id| id * 7).collect(), loss_mask: mask, segments: vec![tokens], prompt_len: 0 }
+        let roles = vec![
+            RoleRun { role: TokenRole::Template, tokens: tokens - 1 },
+            RoleRun { role: TokenRole::Assistant, tokens: 1 },
+        ];
+        let ids = (0..tokens).map(|id| id * 7).collect();
+        Example { ids, loss_mask: mask, segments: vec![tokens], prompt_len: 0, roles }
     }
 
     fn write(path: &Path) -> Cache {

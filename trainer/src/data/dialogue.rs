@@ -10,6 +10,7 @@ use tokenizers::Encoding;
 
 use crate::data::example::{DropReason, Example, PreferencePair};
 use crate::data::formats::Message;
+use crate::data::roles::{self, RoleRun, RoleSpan};
 use crate::data::template::{ChatTemplate, Rendered};
 use crate::data::tokenizer::Tokenizer;
 use crate::failure::{Failure, Result};
@@ -91,6 +92,11 @@ fn tokens_of(turn: &Range<usize>, offsets: &[Range<usize>], text: &str) -> Range
 }
 
 impl Encoded {
+    /// Whose text the tokens hold, by the spans of the rendered text.
+    fn roles(&self, spans: &[RoleSpan]) -> Vec<RoleRun> {
+        roles::runs(&self.offsets, spans, &self.turns)
+    }
+
     /// Cuts to `max` tokens: inside a turn its stop token is kept, after a turn the cut moves back to that turn's end.
     /// `false` when nothing of an answer would be left.
     fn truncate(&mut self, max: usize) -> bool {
@@ -154,7 +160,8 @@ pub fn supervised(tokenizer: &Tokenizer, rendered: &Rendered, args: &TrainArgs) 
     for turn in &encoded.turns {
         mask[turn.clone()].fill(true);
     }
-    let example = Example::single(encoded.ids, mask);
+    let roles = encoded.roles(&rendered.spans);
+    let example = Example { roles, ..Example::single(encoded.ids, mask) };
     match example.loss_tokens() {
         0 => Ok(Verdict::Drop(DropReason::NoLossTokens)),
         _ => Ok(Verdict::Keep { example, truncated }),
@@ -175,15 +182,15 @@ pub fn preference(
     if chosen == rejected {
         return Ok(Verdict::Drop(DropReason::IdenticalPair));
     }
-    let side = |answer: &[Message]| -> Result<Encoded> {
+    let side = |answer: &[Message]| -> Result<(Encoded, Vec<RoleSpan>)> {
         let rendered = template.render_last_turn(&[prompt, answer].concat(), tools)?;
         let mut encoded = encode(tokenizer, &rendered)?;
         let end = encoded.turns.last().map_or(0, |turn| turn.end);
         encoded.ids.truncate(end);
         encoded.offsets.truncate(end);
-        Ok(encoded)
+        Ok((encoded, rendered.spans))
     };
-    let (mut chosen, mut rejected) = (side(chosen)?, side(rejected)?);
+    let ((mut chosen, chosen_spans), (mut rejected, rejected_spans)) = (side(chosen)?, side(rejected)?);
     let mut truncated = false;
     for side in [&mut chosen, &mut rejected] {
         match side.fit(args)? {
@@ -200,8 +207,9 @@ pub fn preference(
     let answers = [&chosen, &rejected].map(|side| side.turns.last().map_or(0, |turn| turn.start));
     let shared = chosen.ids.iter().zip(&rejected.ids).take_while(|(a, b)| a == b).count();
     let prompt_len = shared.min(answers[0]).min(answers[1]);
+    let roles = [chosen.roles(&chosen_spans), rejected.roles(&rejected_spans)].concat();
     let pair = PreferencePair { chosen: chosen.ids, rejected: rejected.ids, prompt_len };
-    Ok(Verdict::Keep { example: pair.into_example(), truncated })
+    Ok(Verdict::Keep { example: pair.into_example(roles), truncated })
 }
 
 /// A PPO prompt: the dialogue up to where the answer begins.
@@ -215,7 +223,10 @@ pub fn prompt(
     tools: Option<&serde_json::Value>,
     args: &TrainArgs,
 ) -> Result<Verdict> {
-    let ids = template.encode_prompt(tokenizer, messages, tools)?;
+    let rendered = template.render_prompt(messages, tools)?;
+    let encoded = encode(tokenizer, &rendered)?;
+    let roles = encoded.roles(&rendered.spans);
+    let ids = encoded.ids;
     let (tokens, max) = (ids.len(), args.max_length as usize);
     if tokens > max {
         return match args.overlong {
@@ -224,8 +235,7 @@ pub fn prompt(
             OverlongPolicy::Drop | OverlongPolicy::Truncate => Ok(Verdict::Drop(DropReason::Overlong)),
         };
     }
-    let mut example = Example::single(ids, vec![false; tokens]);
-    example.prompt_len = tokens as u32;
+    let example = Example { prompt_len: tokens as u32, roles, ..Example::single(ids, vec![false; tokens]) };
     Ok(Verdict::Keep { example, truncated: false })
 }
 

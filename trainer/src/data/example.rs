@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::roles::RoleRun;
+
 /// One row of token ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
@@ -15,6 +17,8 @@ pub struct Example {
     pub segments: Vec<u32>,
     /// Tokens before the answer: what both sides of a preference share, or the whole of a PPO prompt; otherwise 0.
     pub prompt_len: u32,
+    /// Whose text the tokens hold, in order; of a document, nothing.
+    pub roles: Vec<RoleRun>,
 }
 
 impl Example {
@@ -24,7 +28,7 @@ impl Example {
             *first = false;
         }
         let segments = vec![ids.len() as u32];
-        Self { ids, loss_mask, segments, prompt_len: 0 }
+        Self { ids, loss_mask, segments, prompt_len: 0, roles: Vec::new() }
     }
 
     pub fn loss_tokens(&self) -> usize {
@@ -42,15 +46,15 @@ pub struct PreferencePair {
 }
 
 impl PreferencePair {
-    /// As one example for the cache: two segments, the last token of each marked.
-    pub fn into_example(self) -> Example {
+    /// As one example for the cache: two segments, the last token of each marked; `roles` are those of both, in order.
+    pub fn into_example(self, roles: Vec<RoleRun>) -> Example {
         let segments = vec![self.chosen.len() as u32, self.rejected.len() as u32];
         let ids = [self.chosen, self.rejected].concat();
         let mut loss_mask = vec![false; ids.len()];
         for last in [segments[0] as usize, ids.len()] {
             loss_mask[last - 1] = true;
         }
-        Example { ids, loss_mask, segments, prompt_len: self.prompt_len as u32 }
+        Example { ids, loss_mask, segments, prompt_len: self.prompt_len as u32, roles }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`reader`] splits files into rows, [`formats`] gives rows their type, [`template`] renders dialogues as the model
 //! reads them, [`dialogue`] and [`blocks`] turn them into [`example::Example`]s, [`cache`] keeps those on disk, and
-//! [`mod@prepare`] drives all of it. [`sampler`] and [`packing`] decide the order of training.
+//! [`mod@prepare`] drives all of it. [`roles`] tells whose text a token holds, [`certify`] what the loss of a stage falls
+//! on. [`sampler`] and [`packing`] decide the order of training.
 //!
 //! Holds: the same files, tokenizer, template and options give the same examples in the same order; memory does not
 //! grow with the length of a file; no error, report or note contains text of a row.
@@ -15,11 +16,13 @@ pub mod dialogue;
 pub mod example;
 pub mod formats;
 mod jinja;
+mod loss_mask;
 pub mod packing;
 pub mod prepare;
 pub mod preview;
 pub mod reader;
 pub mod report;
+pub mod roles;
 pub mod sampler;
 pub mod split;
 pub mod stream;
@@ -32,6 +35,7 @@ pub(crate) mod fixture;
 pub use dataset::TokenizedDataset;
 pub use example::{Example, PreferencePair};
 pub use formats::Message;
+pub use loss_mask::certify;
 pub use packing::Packing;
 pub use prepare::{DataFile, DataRequest, Prepared, Sample, prepare};
 pub use preview::{legend, preview, preview_pair};

@@ -23,8 +23,8 @@ use crate::data::template::ChatTemplate;
 use crate::data::tokenizer::Tokenizer;
 use crate::failure::{Failure, Result};
 
-/// Bumped when the same rows give other ids, masks or hashes.
-const CACHE_VERSION: u32 = 1;
+/// Bumped when the same rows give other ids, masks, roles or hashes.
+const CACHE_VERSION: u32 = 2;
 /// A data file on this machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataFile {

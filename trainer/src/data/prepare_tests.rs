@@ -41,6 +41,11 @@ pub(crate) fn train_args() -> TrainArgs {
         chat_template: None,
         save_dtype: None,
         log_samples: false,
+        early_stopping_patience: None,
+        early_stopping_threshold: 0.0,
+        load_best_model_at_end: false,
+        metric_for_best_model: None,
+        greater_is_better: None,
     }
 }
 

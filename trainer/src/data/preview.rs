@@ -80,7 +80,7 @@ mod tests {
     fn segments_stand_apart() {
         let tokenizer = tiny_tokenizer();
         let ids = tokenizer.encode("ab", false).unwrap();
-        let example = Example { ids, loss_mask: vec![false; 2], segments: vec![1, 1], prompt_len: 0 };
+        let example = Example { ids, loss_mask: vec![false; 2], segments: vec![1, 1], prompt_len: 0, roles: vec![] };
         assert_eq!(preview(&example, &tokenizer, false).unwrap(), "a\n--- segment 2 ---\nb\n[2 tokens, 0 with loss]");
     }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::data::jinja::{BEGIN, END, NONCHARACTER, environment, mark_generation, syntax_message};
+use crate::data::roles::{self, RoleSpan};
 use crate::data::{Message, Tokenizer, dialogue};
 use crate::failure::{Failure, Result};
 
@@ -51,6 +52,8 @@ pub struct Rendered {
     pub text: String,
     /// Bytes of the turns to train, stop tokens included, in order and apart.
     pub turns: Vec<Range<usize>>,
+    /// Texts of all messages, for the loss-mask certificate; what decides the loss is `turns`.
+    pub spans: Vec<RoleSpan>,
 }
 
 impl ChatTemplate {
@@ -168,6 +171,11 @@ impl ChatTemplate {
                 "a message holds the noncharacter U+FDD0, which never belongs in text; remove it",
             ));
         }
+        self.render_unchecked(messages, tools, prompt)
+    }
+
+    /// The dialogue with all marks that stand in it: for callers that put their own into messages.
+    pub(super) fn render_unchecked(&self, messages: &[Message], tools: Option<&Value>, prompt: bool) -> Result<String> {
         let context = context! {
             messages => Serde(messages), tools => Serde(tools), add_generation_prompt => prompt,
             bos_token => self.bos.as_str(), eos_token => self.eos.as_str(),
@@ -202,6 +210,13 @@ impl ChatTemplate {
     /// # Errors
     /// As [`Self::render`]; 64 when the template hides where an answer begins.
     pub fn render_turns(&self, messages: &[Message], tools: Option<&Value>) -> Result<Vec<Rendered>> {
+        let mut texts = self.turns(messages, tools)?;
+        texts.iter_mut().for_each(|text| text.spans = roles::spans(self, messages, tools, &text.text));
+        Ok(texts)
+    }
+
+    /// [`Self::render_turns`] without the messages' spans.
+    fn turns(&self, messages: &[Message], tools: Option<&Value>) -> Result<Vec<Rendered>> {
         let whole = self.render_marked(messages, tools, false)?;
         if self.marks_generation {
             return Ok(vec![self.spans_of_marks(&whole)]);
@@ -216,7 +231,7 @@ impl ChatTemplate {
             |turn: &Rendered| turn.turns.iter().all(|span| whole.get(..span.end) == turn.text.get(..span.end));
         if apart.iter().all(is_prefix) {
             let turns = apart.into_iter().flat_map(|turn| turn.turns).collect();
-            return Ok(vec![Rendered { text: whole, turns }]);
+            return Ok(vec![Rendered { text: whole, turns, spans: Vec::new() }]);
         }
         Ok(apart)
     }
@@ -226,12 +241,13 @@ impl ChatTemplate {
     /// # Errors
     /// As [`Self::render_turns`].
     pub fn render_last_turn(&self, messages: &[Message], tools: Option<&Value>) -> Result<Rendered> {
-        if self.marks_generation {
-            let mut rendered = self.spans_of_marks(&self.render_marked(messages, tools, false)?);
-            rendered.turns.drain(..rendered.turns.len().saturating_sub(1));
-            return Ok(rendered);
-        }
-        self.last_turn(messages, messages.len() - 1, tools)
+        let mut rendered = match self.marks_generation {
+            true => self.spans_of_marks(&self.render_marked(messages, tools, false)?),
+            false => self.last_turn(messages, messages.len() - 1, tools)?,
+        };
+        rendered.turns.drain(..rendered.turns.len().saturating_sub(1));
+        rendered.spans = roles::spans(self, messages, tools, &rendered.text);
+        Ok(rendered)
     }
 
     /// Ids of the dialogue up to where the next answer begins.
@@ -244,18 +260,23 @@ impl ChatTemplate {
         messages: &[Message],
         tools: Option<&Value>,
     ) -> Result<Vec<u32>> {
+        Ok(dialogue::encode(tokenizer, &self.render_prompt(messages, tools)?)?.ids)
+    }
+
+    /// The dialogue up to where the next answer begins, with the spans of earlier answers, which are encoded as they are
+    /// in training.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_prompt(&self, messages: &[Message], tools: Option<&Value>) -> Result<Rendered> {
         let text = self.render(messages, tools, true)?;
-        let turns = match messages.iter().any(Message::is_assistant) {
-            true => self.render_turns(messages, tools)?,
-            false => Vec::new(),
+        let history = match messages.iter().any(Message::is_assistant) {
+            true => self.turns(messages, tools)?.into_iter().next(),
+            false => None,
         };
-        // Earlier answers are encoded as they are in training.
-        match turns.into_iter().next() {
-            Some(history) if text.starts_with(&history.text) => {
-                Ok(dialogue::encode(tokenizer, &Rendered { text, turns: history.turns })?.ids)
-            }
-            _ => tokenizer.encode(&text, false),
-        }
+        let turns = history.filter(|history| text.starts_with(&history.text)).map_or_else(Vec::new, |it| it.turns);
+        let spans = roles::spans(self, messages, tools, &text);
+        Ok(Rendered { text, turns, spans })
     }
 
     /// `messages[..=answer]` rendered, with the span of its last message.
@@ -277,7 +298,7 @@ impl ChatTemplate {
         }
         let end = self.turn_end_before(&text, text.len());
         let turn = start..end.max(start);
-        Ok(Rendered { text, turns: vec![turn] })
+        Ok(Rendered { text, turns: vec![turn], spans: Vec::new() })
     }
 
     /// For a template that writes the prompt differently once an answer follows (Mistral's puts the system message into
@@ -296,7 +317,7 @@ impl ChatTemplate {
         let text = format!("{head}{answer}");
         let end = self.turn_end_before(&text, text.len());
         let turn = head.len()..end.max(head.len());
-        Ok(Rendered { text, turns: vec![turn] })
+        Ok(Rendered { text, turns: vec![turn], spans: Vec::new() })
     }
 
     /// `end` without the white space after a stop token; `end` itself if none stands there.
@@ -329,7 +350,7 @@ impl ChatTemplate {
                 };
             turns.push(start..end);
         }
-        Rendered { text, turns }
+        Rendered { text, turns, spans: Vec::new() }
     }
 }
 

@@ -24,7 +24,8 @@ use crate::model::ModelConfig;
 pub struct MemoryEstimate {
     /// Resident models.
     pub weights: u64,
-    /// What is trained: values, gradients and moments. With full fine-tuning without the values, which are `weights`.
+    /// What is trained: values, gradients, moments, and the best values with `loadBestModelAtEnd`. With full fine-tuning
+    /// without the values, which are `weights`.
     pub trained: u64,
     /// Of one micro-batch.
     pub activations: u64,
@@ -92,9 +93,10 @@ pub(super) fn estimate(shape: &Shape) -> MemoryEstimate {
         Tuning::Lora(lora) => trained_by(lora, config),
         Tuning::Full => 0,
     };
+    let kept = if shape.train.load_best_model_at_end { 4 } else { 0 };
     let trained = match shape.tuning {
-        Tuning::Lora(_) => 16 * adapter,
-        Tuning::Full => 12 * parameters,
+        Tuning::Lora(_) => (16 + kept) * adapter,
+        Tuning::Full => (12 + kept) * parameters,
     };
     let (kv_cache, new_tokens) = rollout(shape);
     let tokens = shape.batch_tokens.saturating_add(new_tokens);

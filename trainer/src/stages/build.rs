@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use medtrain_crds::{
-    contract::{DataCounts, Phase, metrics},
+    contract::{DataCounts, LossMask, Phase, SplitCounts, metrics},
     resolve::{PlannedStage, Role},
     stage::{LoraArgs, StageKind, Tuning},
 };
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     adapter::{self, BaseRecord},
-    data::{ChatTemplate, DataReport, Prepared, Tokenizer, example::DropReason},
+    data::{ChatTemplate, DataReport, Prepared, Tokenizer, certify, example::DropReason},
     failure::{Failure, Result},
     model::{Decoder, ModelConfig, Parameter, Parameters, load},
     ops::LmBackend,
@@ -43,6 +43,26 @@ impl<B: LmBackend> StageTask<B> {
             Self::Causal(task) => &mut **task,
             Self::Reward(task) => &mut **task,
             Self::Ppo(task) => &mut **task,
+        }
+    }
+}
+
+impl<B: LmBackend> StageTask<B> {
+    /// The certificate of the first `steps` steps; `counts` are those of the training files.
+    ///
+    /// # Errors
+    /// As [`certify`].
+    pub fn loss_mask(&self, steps: u64, counts: &SplitCounts) -> Result<LossMask> {
+        let rows = |units: &Units, step: u64| -> Vec<usize> {
+            units.of_step(step).into_iter().flat_map(|(_, unit)| units.rows(unit)).collect()
+        };
+        match self {
+            Self::Causal(task) => certify(&task.train, (0..steps).map(|step| rows(&task.units, step)), counts),
+            Self::Reward(task) => certify(&task.train, (0..steps).map(|step| rows(&task.units, step)), counts),
+            Self::Ppo(task) => {
+                let rollouts = steps.div_ceil(task.steps().per_rollout.max(1));
+                certify(&task.prompts, (0..rollouts).map(|number| task.rows(number)), counts)
+            }
         }
     }
 }

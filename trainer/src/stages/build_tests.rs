@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use burn_flex::Flex;
 use medtrain_crds::{
-    contract::{ExitCode, Reason},
+    contract::{ExitCode, FirstBatches, Reason, TokenRole},
     resolve::{Plan, PlannedInput, PlannedStage, Role},
 };
 
@@ -89,6 +89,31 @@ fn rows_that_no_sample_saw_must_fit_the_models_positions_too() {
         "sft.train.maxLength: rows reach 422 tokens, but the model knows 256 positions (max_position_embeddings); make it \
          smaller"
     );
+}
+
+#[test]
+fn the_certificate_does_not_depend_on_how_a_batch_is_cut() {
+    let lab = Lab::new().with_data();
+    let mask = |more: &str, rows: u32, passes: u32| {
+        let train = format!(
+            ", train: {{maxSteps: 10, perDeviceTrainBatchSize: {rows}, gradientAccumulationSteps: {passes}{more}}}"
+        );
+        let (ws, plan) = planned(&lab, SPEC, &train);
+        let job = built(&ws, &plan.stages[0]).unwrap();
+        job.task.loss_mask(10, &job.counts.train).unwrap()
+    };
+    for more in ["", ", packing: true"] {
+        let whole = mask(more, 8, 1);
+        assert_eq!(mask(more, 1, 8), whole);
+        assert_eq!(mask(more, 4, 2), whole);
+        assert_ne!(mask(more, 4, 1).first_batches, whole.first_batches);
+        assert_eq!(whole.first_batches.steps, FirstBatches::STEPS);
+        assert!(whole.roles[&TokenRole::User].seen > 0 && whole.roles[&TokenRole::Assistant].trained > 0);
+        let of_others = whole.roles.iter().filter(|(role, _)| **role != TokenRole::Assistant);
+        assert_eq!(of_others.map(|(_, tokens)| tokens.trained).sum::<u64>(), 0, "{whole}");
+    }
+    let inputs_too = mask(", trainOnInputs: true", 8, 1);
+    assert!(inputs_too.roles[&TokenRole::User].trained > 0, "{inputs_too}");
 }
 
 #[test]

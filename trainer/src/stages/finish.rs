@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use medtrain_crds::{
-    contract::{BaseModel, ManifestInput, MergeCheck, TrainerBuild, metrics},
+    contract::{BaseModel, LossMask, ManifestInput, MergeCheck, TrainerBuild, metrics},
     resolve::{Plan, PlannedStage, Role},
     stage::{StageKind, Tuning},
 };
@@ -33,10 +33,12 @@ use crate::{
 pub struct Artifact {
     pub metrics: BTreeMap<String, f64>,
     pub merge_check: Option<MergeCheck>,
+    pub loss_mask: LossMask,
 }
 
 /// Writes adapter, merged model, results, trainer state and cards to `folder`.
 pub fn write<B: LmBackend>(job: &mut Job<B>, plan: &Plan, stage: &PlannedStage, folder: &Path) -> Result<Artifact> {
+    let loss_mask = job.task.loss_mask(job.training.step, &job.counts.train)?;
     let mut figures = figures(job, stage);
     let reward_mean = normalise(job, stage, &mut figures)?;
     let parameters = &job.training.parameters;
@@ -80,7 +82,7 @@ pub fn write<B: LmBackend>(job: &mut Job<B>, plan: &Plan, stage: &PlannedStage, 
 
     for (dir, weights) in cards {
         let path = dir.join("README.md");
-        let text = card(job, plan, stage, weights, &figures)?.render()?;
+        let text = card(job, plan, stage, weights, &figures, &loss_mask)?.render()?;
         std::fs::write(&path, text).map_err(|error| Failure::io(&path, &error))?;
     }
     job.training.history.save(folder)?;
@@ -92,7 +94,7 @@ pub fn write<B: LmBackend>(job: &mut Job<B>, plan: &Plan, stage: &PlannedStage, 
     if !eval.is_empty() {
         save_metrics(folder, "eval", &eval)?;
     }
-    Ok(Artifact { metrics: figures, merge_check: Some(merge_check) })
+    Ok(Artifact { metrics: figures, merge_check: Some(merge_check), loss_mask })
 }
 
 /// All figures of a finished training by metric name.
@@ -170,6 +172,7 @@ fn card<B: LmBackend>(
     stage: &PlannedStage,
     weights: Weights,
     figures: &BTreeMap<String, f64>,
+    loss_mask: &LossMask,
 ) -> Result<ModelCard> {
     let mut hyperparameters = BTreeMap::new();
     for (name, value) in hyperparameter_json(stage)? {
@@ -185,6 +188,10 @@ fn card<B: LmBackend>(
     data.extend(
         counts.train.dropped.iter().map(|(reason, rows)| (format!("training rows left out ({reason})"), *rows)),
     );
+    for (role, tokens) in &loss_mask.roles {
+        data.push((format!("{} tokens seen in all steps", role.name()), tokens.seen));
+        data.push((format!("{} tokens trained in all steps", role.name()), tokens.trained));
+    }
     let evaluation = figures
         .iter()
         .filter(|(name, _)| name.starts_with("eval_") && !name.ends_with("_before"))

@@ -1,10 +1,11 @@
 //! The four kinds of stage over one loop.
 //!
 //! [`run`] takes a stage from plan to manifest: [`build`] gets inputs, data and model together, [`training`] is the loop,
-//! `finish` writes what is left. A kind is a [`task::Task`]: [`causal`] (PT, SFT), [`reward`] (RM), [`ppo`] with its
+//! [`best`] what it knows of its best evaluation, `finish` writes what is left. A kind is a [`task::Task`]: [`causal`] (PT, SFT), [`reward`] (RM), [`ppo`] with its
 //! [`rollout`]s. [`samples`] shows rows to who asked for them.
 
 pub mod batch;
+pub mod best;
 pub mod bootstrap;
 pub mod build;
 pub mod causal;

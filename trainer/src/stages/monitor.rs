@@ -82,6 +82,12 @@ impl Monitor {
         self.reporter.begin(done, total);
     }
 
+    /// The stage ends here, before its last step: its evaluations have not improved.
+    pub fn gives_up(&mut self, step: u64) {
+        self.metrics.steps_planned.set(step as i64);
+        self.reporter.gives_up(step);
+    }
+
     pub fn step(&mut self, report: StepReport, norm: f64, tokens: u64, seconds: f64, figures: &[(String, f64)]) {
         let metrics = &self.metrics;
         metrics.step.set(report.step as i64);

@@ -112,12 +112,12 @@ impl<B: LmBackend> PpoTask<B> {
         Ok(Self { prompts, eval, args, ppo, seed, reference, reward, stop_ids, state, held_out: Vec::new() })
     }
 
-    fn steps(&self) -> PpoSteps {
+    pub(super) fn steps(&self) -> PpoSteps {
         PpoSteps::new(self.prompts.len(), &self.args, &self.ppo)
     }
 
     /// Rows of the prompts of rollout `number`.
-    fn rows(&self, number: u64) -> Vec<usize> {
+    pub(super) fn rows(&self, number: u64) -> Vec<usize> {
         let sampler = Sampler::new(self.prompts.len(), self.seed);
         let batch = u64::from(self.ppo.batch_size);
         (number * batch..(number + 1) * batch).map(|episode| sampler.sample(episode)).collect()

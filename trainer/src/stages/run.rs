@@ -11,7 +11,7 @@ use std::{
 };
 
 use medtrain_crds::{
-    contract::{CONTRACT_VERSION, CheckpointManifest, ExitCode, Manifest, Phase, Pointer, Timings, layout},
+    contract::{CONTRACT_VERSION, CheckpointManifest, EarlyStop, ExitCode, Manifest, Phase, Pointer, Timings, layout},
     resolve::{Plan, PlannedStage},
     stage::Tuning,
 };
@@ -92,17 +92,19 @@ impl StageRun<'_> {
         lap("prepare");
 
         self.train(&mut job, &scratch.0, bit_exact, monitor)?;
+        job.training.load_best(&self.stage.train, device)?;
         lap("train");
 
         monitor.phase(Phase::Merging);
         let folder = scratch.0.join("artifact");
         // The events were written there while training; everything else comes now.
-        let Artifact { metrics, merge_check } = finish::write(&mut job, self.plan, self.stage, &folder)?;
+        let Artifact { metrics, merge_check, loss_mask } = finish::write(&mut job, self.plan, self.stage, &folder)?;
         monitor.phase(Phase::Uploading);
         let prefix = layout::attempt_dir(self.attempt, self.run.as_str());
         let files = upload_dir(store, &folder, &self.stage.dir(), &prefix)
             .inspect_err(|failure| self.make_room(failure, &format!("{}/{prefix}", self.stage.dir())))?;
         lap("finish");
+        let (step, total_steps) = (job.training.step, job.task.as_task().total_steps());
         let manifest = Manifest {
             contract: CONTRACT_VERSION,
             key: self.stage.key.clone(),
@@ -114,9 +116,12 @@ impl StageRun<'_> {
             base_model: finish::chain_start(&job),
             prefix,
             files,
-            final_step: job.training.step,
+            final_step: step,
             metrics,
             data: job.counts.clone(),
+            loss_mask: Some(loss_mask),
+            best_model: job.training.best.record(&self.stage.train),
+            early_stop: (step < total_steps).then_some(EarlyStop { step, total_steps }),
             merge_check,
             bit_exact,
             trainer: finish::build_info(),

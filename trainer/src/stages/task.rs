@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use medtrain_crds::stage::{LoraArgs, Tuning};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{monitor::Monitor, samples::Sample};
@@ -93,7 +94,7 @@ pub struct Outcome {
 }
 
 /// Held-out figures, and each row's own figure with its weight for the paired comparison.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub figures: BTreeMap<String, f64>,
     pub rows: Vec<f64>,

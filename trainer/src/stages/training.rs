@@ -14,6 +14,7 @@ use medtrain_crds::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    best::{Best, SavedBest},
     monitor::Monitor,
     task::{Evaluation, Task, Tuned, Watch},
 };
@@ -38,6 +39,7 @@ pub struct Training<B: LmBackend> {
     pub before: Option<Evaluation>,
     /// The latest held-out figures, and the step they belong to.
     pub latest: Option<(u64, Evaluation)>,
+    pub best: Best,
     window: Window,
     loss_sum: f64,
     /// Steps that `loss_sum` is over.
@@ -63,28 +65,11 @@ struct Meta {
     losses: u64,
     /// How batches were cut into passes, which decides rounding.
     passes: [u32; 3],
-    before: Option<SavedEvaluation>,
-    latest: Option<(u64, SavedEvaluation)>,
+    before: Option<Evaluation>,
+    latest: Option<(u64, Evaluation)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best: Option<SavedBest>,
     task: serde_json::Value,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SavedEvaluation {
-    figures: BTreeMap<String, f64>,
-    rows: Vec<f64>,
-    weights: Vec<f64>,
-}
-
-impl From<&Evaluation> for SavedEvaluation {
-    fn from(e: &Evaluation) -> Self {
-        Self { figures: e.figures.clone(), rows: e.rows.clone(), weights: e.weights.clone() }
-    }
-}
-
-impl From<SavedEvaluation> for Evaluation {
-    fn from(e: SavedEvaluation) -> Self {
-        Self { figures: e.figures, rows: e.rows, weights: e.weights }
-    }
 }
 
 /// How a call of [`Training::run`] ended.
@@ -111,6 +96,7 @@ impl<B: LmBackend> Training<B> {
             history: TrainerState::default(),
             before: None,
             latest: None,
+            best: Best::default(),
             window: Window::default(),
             loss_sum: 0.0,
             losses: 0,
@@ -154,8 +140,9 @@ impl<B: LmBackend> Training<B> {
         self.window = meta.window;
         self.loss_sum = meta.loss_sum;
         self.losses = meta.losses;
-        self.before = meta.before.map(Into::into);
-        self.latest = meta.latest.map(|(step, evaluation)| (step, evaluation.into()));
+        self.before = meta.before;
+        self.latest = meta.latest;
+        self.best = Best::restore(meta.best, &state.tensors);
         Ok(meta.passes == passes(args))
     }
 
@@ -173,8 +160,9 @@ impl<B: LmBackend> Training<B> {
             loss_sum: self.loss_sum,
             losses: self.losses,
             passes: passes(args),
-            before: self.before.as_ref().map(Into::into),
-            latest: self.latest.as_ref().map(|(step, evaluation)| (*step, evaluation.into())),
+            before: self.before.clone(),
+            latest: self.latest.clone(),
+            best: self.best.save(&mut tensors),
             task,
         };
         let meta = serde_json::to_value(meta)
@@ -182,7 +170,7 @@ impl<B: LmBackend> Training<B> {
         Ok(State { step: self.step, meta, tensors })
     }
 
-    /// Trains to the last step or to a stop request.
+    /// Trains to the last step, to where evaluations give up, or to a stop request.
     pub fn run(
         &mut self,
         task: &mut dyn Task<B>,
@@ -198,10 +186,10 @@ impl<B: LmBackend> Training<B> {
         loop {
             // Here and not behind the step, so that an evaluation that a stop cut off is made up for after a resume.
             if self.owes_evaluation(task, args, total) && !watch.stopped() {
-                self.evaluate(task, watch)?;
+                self.evaluate(task, args, watch)?;
             }
             let cut_off = watch.stopped() && self.owes_evaluation(task, args, total);
-            if self.step == total && !cut_off {
+            if (self.step == total || self.best.is_given_up(args)) && !cut_off {
                 break;
             }
             let started = Instant::now();
@@ -216,11 +204,25 @@ impl<B: LmBackend> Training<B> {
                 saved_at = self.step;
             }
         }
+        if self.step < total {
+            watch.monitor.gives_up(self.step);
+        }
         // The work that follows (merge, upload) can fail; the training is then not lost.
         if args.save_strategy != IntervalStrategy::No && saved_at != self.step {
             self.checkpoint(task, args, total, checkpoints, watch.monitor)?;
         }
         Ok(Ended::Finished)
+    }
+
+    /// Puts the best weights and their figures in place of the last step's, if the stage is to leave those.
+    ///
+    /// # Errors
+    /// As [`Best::load`].
+    pub fn load_best(&mut self, args: &TrainArgs, device: &B::Device) -> Result<()> {
+        if let Some(best) = self.best.load(args, &mut self.parameters, device)? {
+            self.latest = Some(best);
+        }
+        Ok(())
     }
 
     /// Whether something that happens every so often happens at this step.
@@ -323,7 +325,7 @@ impl<B: LmBackend> Training<B> {
     }
 
     /// Held-out figures of this step, unless a stop request cuts in.
-    fn evaluate(&mut self, task: &mut dyn Task<B>, watch: &mut Watch) -> Result<()> {
+    fn evaluate(&mut self, task: &mut dyn Task<B>, args: &TrainArgs, watch: &mut Watch) -> Result<()> {
         watch.monitor.phase(Phase::Evaluating);
         let view = self.tuned.view(&self.parameters)?;
         let evaluation = task.evaluate(&view, watch)?;
@@ -349,7 +351,10 @@ impl<B: LmBackend> Training<B> {
             watch.monitor.samples("eval", self.step, &samples)?;
             match self.step {
                 0 => self.before = Some(evaluation),
-                step => self.latest = Some((step, evaluation)),
+                step => {
+                    self.best.compare(step, &evaluation, args, &self.parameters, &mut self.history);
+                    self.latest = Some((step, evaluation));
+                }
             }
         }
         watch.monitor.phase(Phase::Training);

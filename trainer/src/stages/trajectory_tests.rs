@@ -213,12 +213,12 @@ pub(super) fn ids(value: &Value) -> Vec<u32> {
 fn row(value: &Value) -> Example {
     let mut loss_mask: Vec<bool> = numbers(&value["labels"]).into_iter().map(|label| label >= 0.0).collect();
     loss_mask[0] = false;
-    Example { ids: ids(&value["ids"]), loss_mask, segments: ids(&value["segments"]), prompt_len: 0 }
+    Example { ids: ids(&value["ids"]), loss_mask, segments: ids(&value["segments"]), prompt_len: 0, roles: vec![] }
 }
 
 fn pair(value: &Value) -> Example {
     let (chosen, rejected) = (ids(&value["chosen_ids"]), ids(&value["rejected_ids"]));
-    PreferencePair { chosen, rejected, prompt_len: 0 }.into_example()
+    PreferencePair { chosen, rejected, prompt_len: 0 }.into_example(Vec::new())
 }
 
 /// A training and what it trains on.

@@ -185,6 +185,17 @@ impl Reporter {
         }
     }
 
+    /// `step` turned out to be the last one.
+    pub fn gives_up(&mut self, step: u64) {
+        let planned = self.shared.snapshot().total;
+        self.shared.update(|p| (p.total, p.eta_seconds) = (step, Some(0.0)));
+        self.bar.set_length(step);
+        match self.style {
+            Style::Json => self.event("early_stop", json!({"step": step, "total": planned})),
+            _ => self.say(&format!("stopped early at step {step} of {planned}: evaluations no longer improve")),
+        }
+    }
+
     /// A checkpoint of `step` is in the store.
     pub fn checkpoint(&mut self, step: u64) {
         self.shared.update(|p| p.last_checkpoint = Some(step));

@@ -13,8 +13,10 @@ use crate::failure::{Failure, Result};
 /// `trainer_state.json` (`transformers.TrainerState`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
+    /// Set where evaluations are compared (`train.metricForBestModel`).
     pub best_global_step: Option<u64>,
     pub best_metric: Option<f64>,
+    /// Always null: the best weights are in every checkpoint, not in one that could be pruned.
     pub best_model_checkpoint: Option<String>,
     /// Passes over the training data so far, with the fraction of the current one.
     pub epoch: f64,
