@@ -14,10 +14,11 @@ use medtrain_crds::resolve::{
 use medtrain_crds::stage::{PpoArgs, StageKind, TrainArgs, Tuning};
 
 use super::inputs::{Request, trained_role};
-use super::origins::{Origin, Origins, chain_start, check_causal, check_reward, check_same_tokens};
+use super::origins::{Origin, Origins, chain_start, check_causal, check_reward, check_same_tokens, vocabularies};
 use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate};
+use crate::adapter::{trains_tied_embedding, with_vocabulary};
 use crate::artifact::finished;
-use crate::data::{ChatTemplate, Prepared, Tokenizer};
+use crate::data::{ChatTemplate, Prepared, Tokenizer, vocabulary};
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
 
@@ -149,7 +150,8 @@ impl<'a> Survey<'a> {
                         problems.push(failure);
                     }
                     if *role == trained_role(stage.kind) {
-                        origin = found;
+                        origin =
+                            self.grow(stage, (source, start), &format!("stages[{}]", self.indices[at]), &mut problems);
                     } else if let Err(failure) = self.check_chain_tokens(source, origin.as_deref()) {
                         problems.push(failure.at(&place));
                     }
@@ -167,7 +169,46 @@ impl<'a> Survey<'a> {
         Looked { origin, data, data_found }
     }
 
-    /// A stage's result has the tokens of the model that its chain starts from; they must be the policy's.
+    /// The model at the start of a chain with the tokens that the chain and this stage add.
+    fn grow(
+        &mut self,
+        stage: &ResolvedStage,
+        (source, start): (&Source, &Source),
+        place: &str,
+        problems: &mut Vec<Failure>,
+    ) -> Option<Rc<Origin>> {
+        let (ws, resolved) = (self.ws, self.resolved);
+        let mut lists = vocabularies(resolved, source);
+        let before = self.origins.grown(ws, resolved, start, &lists, place, problems)?;
+        let Some(vocabulary) = &stage.vocabulary else { return Some(before) };
+        lists.push(&vocabulary.add_tokens);
+        let grown = self.origins.grown(ws, resolved, start, &lists, place, problems)?;
+        let looked = vocabulary::known(&before.tokenizer, &vocabulary.add_tokens).and_then(|known| {
+            let new = vocabulary::pieces(&before.tokenizer, &grown.tokenizer, &vocabulary.add_tokens)?;
+            if let Some(facts) = &grown.model
+                && let Tuning::Lora(lora) = with_vocabulary(&stage.tuning, facts.config.tie_word_embeddings)
+            {
+                trains_tied_embedding(&lora, &facts.config)?;
+            }
+            Ok((known, new))
+        });
+        match looked {
+            Err(failure) => {
+                problems.push(Failure { message: format!("{place}.{}", failure.message), ..failure });
+                return None;
+            }
+            Ok((known, new)) => {
+                self.warnings.extend(known.into_iter().map(|sentence| format!("{place}.{sentence}")));
+                if let (Some(first), Some(last)) = (new.keys().next(), new.keys().next_back()) {
+                    self.notes.push(format!("{place}.vocabulary: {} tokens are new, ids {first} to {last}", new.len()));
+                }
+            }
+        }
+        Some(grown)
+    }
+
+    /// A stage's result has the tokens of the model that its chain starts from, and those that its stages add; they must be
+    /// the policy's.
     fn check_chain_tokens(&mut self, source: &Source, policy: Option<&Origin>) -> Result<()> {
         let (ws, resolved) = (self.ws, self.resolved);
         let Some(start) = chain_start(resolved, source) else { return Ok(()) };
@@ -175,7 +216,7 @@ impl<'a> Survey<'a> {
         let mut known = Vec::new();
         let (Some(external), Some(found)) = (
             self.origins.external(ws, resolved, start, "", &mut known),
-            self.origins.origin(ws, resolved, start, "", &mut known),
+            self.origins.grown(ws, resolved, start, &vocabularies(resolved, source), "", &mut known),
         ) else {
             return Ok(());
         };
@@ -301,6 +342,11 @@ impl<'a> Survey<'a> {
             }
         }
         let Some(planned) = planned else { return Ok(None) };
+        let tuning = match stage.vocabulary {
+            None => stage.tuning.clone(),
+            Some(_) => with_vocabulary(&stage.tuning, model.config.tie_word_embeddings),
+        };
+        let stage = &ResolvedStage { tuning, ..stage.clone() };
         let forecast = estimate::estimate(self.ws, self.resolved, stage, planned, model, &data);
         let warnings = estimate::warnings(self.ws, stage, &forecast, &data);
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}.{warning}")));
