@@ -193,19 +193,6 @@ pub(super) fn chain_start<'a>(resolved: &'a Resolved, source: &'a Source) -> Opt
     Some(source)
 }
 
-/// The tokens that stages of `source`'s chain add, list after list.
-pub(super) fn vocabularies<'a>(resolved: &'a Resolved, source: &Source) -> Vec<&'a [String]> {
-    let mut lists = Vec::new();
-    let mut next = Some(source);
-    while let Some(Source::Stage(name)) = next {
-        let Some(stage) = resolved.stage(name) else { break };
-        lists.extend(stage.vocabulary.as_ref().map(|vocabulary| vocabulary.add_tokens.as_slice()));
-        next = stage.inputs.get(&inputs::trained_role(stage.kind));
-    }
-    lists.reverse();
-    lists
-}
-
 fn fetch(ws: &Workspace, uri: &str, revision: Option<&str>, tokenizer_only: bool) -> Result<External> {
     if tokenizer_only {
         let inputs::TokenizerDir { dir, digest, commit } = inputs::tokenizer_dir(ws, uri, revision)?;

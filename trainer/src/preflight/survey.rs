@@ -14,11 +14,12 @@ use medtrain_crds::resolve::{
 use medtrain_crds::stage::{PpoArgs, StageKind, TrainArgs, Tuning};
 
 use super::inputs::{Request, trained_role};
-use super::origins::{Origin, Origins, chain_start, check_causal, check_reward, check_same_tokens, vocabularies};
-use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate};
-use crate::adapter::{trains_tied_embedding, with_vocabulary};
+use super::origins::{Origin, Origins, chain_start, check_causal, check_reward, check_same_tokens};
+use super::vocabulary::vocabularies;
+use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate, vocabulary};
+use crate::adapter::with_vocabulary;
 use crate::artifact::finished;
-use crate::data::{ChatTemplate, Prepared, Tokenizer, vocabulary};
+use crate::data::{ChatTemplate, Prepared, Tokenizer};
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
 
@@ -183,28 +184,17 @@ impl<'a> Survey<'a> {
         let Some(vocabulary) = &stage.vocabulary else { return Some(before) };
         lists.push(&vocabulary.add_tokens);
         let grown = self.origins.grown(ws, resolved, start, &lists, place, problems)?;
-        let looked = vocabulary::known(&before.tokenizer, &vocabulary.add_tokens).and_then(|known| {
-            let new = vocabulary::pieces(&before.tokenizer, &grown.tokenizer, &vocabulary.add_tokens)?;
-            if let Some(facts) = &grown.model
-                && let Tuning::Lora(lora) = with_vocabulary(&stage.tuning, facts.config.tie_word_embeddings)
-            {
-                trains_tied_embedding(&lora, &facts.config)?;
-            }
-            Ok((known, new))
-        });
-        match looked {
+        match vocabulary::look(&vocabulary.add_tokens, &stage.tuning, (&before, &grown)) {
             Err(failure) => {
                 problems.push(Failure { message: format!("{place}.{}", failure.message), ..failure });
-                return None;
+                None
             }
-            Ok((known, new)) => {
-                self.warnings.extend(known.into_iter().map(|sentence| format!("{place}.{sentence}")));
-                if let (Some(first), Some(last)) = (new.keys().next(), new.keys().next_back()) {
-                    self.notes.push(format!("{place}.vocabulary: {} tokens are new, ids {first} to {last}", new.len()));
-                }
+            Ok((warnings, note)) => {
+                self.warnings.extend(warnings.into_iter().map(|sentence| format!("{place}.{sentence}")));
+                self.notes.extend(note.map(|sentence| format!("{place}.{sentence}")));
+                Some(grown)
             }
         }
-        Some(grown)
     }
 
     /// A stage's result has the tokens of the model that its chain starts from, and those that its stages add; they must be

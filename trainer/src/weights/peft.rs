@@ -54,8 +54,8 @@ pub struct AdapterConfig {
     pub use_rslora: bool,
     /// Sorted names of the modules trained and saved whole, such as `lm_head` or `score`.
     pub modules_to_save: Vec<String>,
-    /// One trained matrix is embedding and output head (PEFT 0.18); it is stored under both names, as PEFT does, which
-    /// older versions load right, too.
+    /// One trained matrix is embedding and output head. It is stored under both names, as PEFT does: so PEFT 0.17, which
+    /// has no such field, gives the same logits.
     pub ensure_weight_tying: bool,
     /// Hub id, or a path relative to the adapter's directory.
     pub base_model_name_or_path: Option<String>,

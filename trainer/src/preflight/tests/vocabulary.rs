@@ -27,7 +27,7 @@ fn the_stages_after_read_with_the_tokens_that_were_added() {
         assert_eq!((tokenizer.vocab_size(), tokenizer.id("What helps on day")), (305, Some(303)), "{}", stage.name);
     }
     assert!(
-        found.notes.contains(&"stages[0].vocabulary: 4 tokens are new, ids 301 to 304".to_owned()),
+        found.notes.contains(&"stages[0].vocabulary: the new tokens have ids 301 to 304".to_owned()),
         "{:?}",
         found.notes
     );
@@ -63,7 +63,7 @@ fn tokens_that_the_chain_has_already_are_warned_of() {
                     row; remove it";
     assert!(found.warnings.contains(&expected.to_owned()), "{:#?}", found.warnings);
     assert!(
-        found.notes.contains(&"stages[1].vocabulary: 1 tokens are new, ids 302 to 302".to_owned()),
+        found.notes.contains(&"stages[1].vocabulary: the new tokens have ids 302 to 302".to_owned()),
         "{:?}",
         found.notes
     );
