@@ -3,7 +3,8 @@
 Writes nothing, prints what it finds, exits with 1 if a check fails. Give it any of:
   --base DIR --adapter DIR --merged DIR   loads with transformers and peft (reward models too: SEQ_CLS adapters), prints
                                           the largest difference of logits between base+adapter and merged, and which
-                                          tensors the merge changed
+                                          tensors the merge changed; under an adapter with added tokens the base is
+                                          resized first, to as many as its tokenizer has
   --ours FILE                             JSON of our own logits (again for more), compared with the same models here:
                                           {"input_ids": [[int]], "logits": {"base"|"adapter"|"merged": [[[float]]]}},
                                           one `[tokens][vocab]` (reward: `[1][1]`) for each row of input_ids
@@ -71,7 +72,7 @@ def load(directory: Path, reward: bool):
         directory, dtype=torch.float32, attn_implementation="eager", output_loading_info=True, **options
     )
     model.eval()
-    return model, sorted(info["missing_keys"])
+    return model, sorted([*info["missing_keys"], *info["mismatched_keys"]])
 
 
 def default_rows(vocab: int) -> list[list[int]]:
@@ -115,12 +116,34 @@ def check_tokenizer(report: Report, name: str, directory: Path) -> None:
         report.check("Hello" in rendered, f"{name}: chat template renders {rendered!r}")
 
 
+def grow(report: Report, base, adapter: Path) -> list[int]:
+    """Ids of the tokens that the adapter's tokenizer has beyond the base's rows, which get them."""
+    known = base.get_input_embeddings().weight.shape[0]
+    tokens = len(AutoTokenizer.from_pretrained(adapter)) if (adapter / "tokenizer.json").exists() else known
+    if tokens <= known:  # models may have more rows than tokens; those stay
+        return []
+    base.resize_token_embeddings(tokens)
+    report.line(f"     base: resized from {known} to {tokens} tokens")
+    return list(range(known, tokens))
+
+
+def check_tied(report: Report, base: Path, merged: Path, model) -> None:
+    tied = json.loads((base / "config.json").read_text()).get("tie_word_embeddings", False)
+    stored = "lm_head.weight" in stored_tensors(merged)
+    same = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    holds = (tied, tied) == (not stored, same)
+    report.check(holds, f"the base's head is {'tied' if tied else 'not tied'}, and so is the merged model's")
+
+
 def check_merge_changes(report: Report, base: Path, merged: Path) -> None:
     before, after = stored_tensors(base), stored_tensors(merged)
     report.line(
         f"     only in base: {sorted(set(before) - set(after))}; only in merged: {sorted(set(after) - set(before))}"
     )
-    changed = [n for n in after if n in before and not torch.equal(before[n].float(), after[n].float())]
+    resized = sorted(n for n in after if n in before and before[n].shape != after[n].shape)
+    report.line(f"     resized by the merge: {resized}")
+    same = lambda n: n in resized or torch.equal(before[n].float(), after[n].float())  # noqa: E731
+    changed = [n for n in after if n in before and not same(n)]
     dtypes = sorted({str(t.dtype) for t in after.values()})
     report.line(f"     the merge changed {len(changed)} of {len(after)} tensors; dtypes {dtypes}")
     report.check(all(t.isfinite().all() for t in after.values()), "merged: every weight is finite")
@@ -140,7 +163,8 @@ def check_models(report: Report, args) -> None:
     if args.base:
         base, missing = load(args.base, reward)
         report.check(reward or not missing, f"base: no weight is missing {missing}")
-        rows = rows or default_rows(base.config.vocab_size)
+        new_tokens = grow(report, base, args.adapter) if args.adapter else []
+        rows = rows or [[*row, *new_tokens] for row in default_rows(base.config.vocab_size)]
         logits["base"] = logits_of(base, rows)
         check_tokenizer(report, "base", args.base)
         if args.adapter:
@@ -155,6 +179,8 @@ def check_models(report: Report, args) -> None:
         rows = rows or default_rows(merged.config.vocab_size)
         logits["merged"] = logits_of(merged, rows)
         check_tokenizer(report, "merged", args.merged)
+    if args.base and args.merged and not reward:
+        check_tied(report, args.base, args.merged, merged)
     if args.base and args.merged:
         check_merge_changes(report, args.base, args.merged)
     if "adapter" in logits and "merged" in logits:

@@ -185,6 +185,16 @@ fn stage() -> Vec<Rule> {
         .about("dataset"),
         lora_or_full(),
         Rule::new("!has(self.ppo) || self.kind == 'PPO'", "is for PPO stages; remove it or move it").about("ppo"),
+        Rule::new(
+            "!has(self.vocabulary) || self.kind in ['PT', 'SFT']",
+            "is for PT and SFT stages: an RM or PPO stage keeps the tokens of the model that it starts from",
+        )
+        .about("vocabulary"),
+        Rule::new(
+            "!has(self.vocabulary) || !has(self.inputs) || !has(self.inputs.adapter)",
+            "an adapter that is continued keeps its tokens; remove vocabulary or inputs.adapter",
+        )
+        .about("vocabulary"),
         Rule::new("!has(self.reward) || self.kind == 'RM'", "is for RM stages; remove it or move it").about("reward"),
         Rule::new(
             format!(

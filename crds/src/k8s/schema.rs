@@ -93,7 +93,7 @@ fn of(field: &Field, place: &str, documented: &Map<String, Value>) -> Map<String
         "seed" => schema.insert("default".to_string(), DEFAULT_SEED.into()),
         "suspend" => schema.insert("default".to_string(), false.into()),
         "stages[].name" => schema.insert("maxLength".to_string(), MAX_STAGE_NAME.into()),
-        "stages" => schema.insert("minItems".to_string(), 1.into()),
+        "stages" | "stages[].vocabulary.addTokens" => schema.insert("minItems".to_string(), 1.into()),
         _ => None,
     };
     schema

@@ -253,6 +253,12 @@ impl Edges<'_> {
                     format!("{name:?} trains all weights and leaves no adapter; take it as policy"),
                 ));
             }
+            if maker.vocabulary.is_some() {
+                errors.push(SpecError::new(
+                    &path,
+                    format!("the adapter of {name:?} has tokens that its base lacks; take {name:?} as policy"),
+                ));
+            }
             let base = maker.inputs.get(&Role::Policy);
             if policy_named && inputs.get(&Role::Policy) != base {
                 let message = format!(

@@ -28,6 +28,9 @@ pub fn key_content(stage: &PlannedStage) -> Value {
         content.insert("cacheSalt".into(), salt.as_str().into());
     }
     content.insert("data".into(), data(stage));
+    if let Some(vocabulary) = &stage.vocabulary {
+        content.insert("vocabulary".into(), json!(vocabulary));
+    }
     let inputs: Map<_, _> =
         stage.inputs.iter().map(|(role, input)| (role.name().to_string(), input.identity().into())).collect();
     content.insert("inputs".into(), inputs.into());

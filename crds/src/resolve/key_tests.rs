@@ -165,6 +165,8 @@ const FIELDS: &[(&str, &str, Effect)] = &[
     ("SFT", "dataset.weights=[2]", Effect::Other),
     ("SFT", "dataset.format=messages", Effect::Other),
     ("SFT", "dataset.maxScanBytes=7", Effect::Same),
+    ("PT", "vocabulary={addTokens: [x]}", Effect::Other),
+    ("SFT", "vocabulary={addTokens: [x]}", Effect::Other),
     ("SFT", "full={}", Effect::Other),
     ("SFT", "podTemplate.image=other", Effect::Same),
 ];
@@ -372,6 +374,13 @@ fn a_change_reaches_the_stages_after_it_and_no_others() {
     let after = keys(&with(&["stages.rm.train.learningRate=1e-3".into()]));
     let same: Vec<_> = before.iter().zip(&after).map(|(a, b)| a == b).collect();
     assert_eq!(same, [true, true, false, false]);
+}
+
+#[test]
+fn the_order_of_new_tokens_is_part_of_the_key_for_it_is_that_of_their_ids() {
+    let key = |tokens: &str| keys(&with(&[format!("stages.pt.vocabulary={{addTokens: [{tokens}]}}")])).remove(0);
+    assert_eq!(key("a, b"), key("\"a\", 'b'"));
+    assert_ne!(key("a, b"), key("b, a"));
 }
 
 #[test]

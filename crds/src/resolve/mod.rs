@@ -11,6 +11,7 @@ mod names;
 mod planning;
 mod source;
 mod stages;
+mod vocabulary;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,6 +24,7 @@ pub use planning::{
 };
 pub use source::{ModelSource, Source, locator};
 pub use stages::{DatasetArgs, ResolvedStage};
+pub use vocabulary::VocabularyArgs;
 
 use crate::training::{Checked, HubSpec, MedicalTraining, SpecError, StorageSpec, check};
 

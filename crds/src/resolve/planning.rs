@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ModelSource, Resolved, ResolvedStage, Role, Source, key, source};
+use super::{ModelSource, Resolved, ResolvedStage, Role, Source, VocabularyArgs, key, source};
 use crate::contract::{self, CONTRACT_VERSION, ContractError, Digest, StageKey, canonical, layout};
 use crate::stage::{DataFormat, PpoArgs, RewardArgs, StageKind, TrainArgs, Tuning};
 use crate::training::SpecError;
@@ -83,6 +83,8 @@ pub struct PlannedStage {
     pub world_size: u32,
     pub inputs: BTreeMap<Role, PlannedInput>,
     pub dataset: PlannedDataset,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<VocabularyArgs>,
     pub tuning: Tuning,
     pub train: TrainArgs,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,6 +204,7 @@ pub fn plan(resolved: &Resolved, identities: &Identities) -> Result<Plan, Vec<Sp
             world_size: 1,
             inputs,
             dataset,
+            vocabulary: stage.vocabulary.clone(),
             tuning: stage.tuning.clone(),
             train: stage.train.clone(),
             ppo: stage.ppo.clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Role, Source, edges, hyperparameters, names, source};
+use super::{Role, Source, VocabularyArgs, edges, hyperparameters, names, source, vocabulary};
 use crate::stage::{DataFormat, LoraArgs, PpoArgs, RewardArgs, Section, StageKind, TrainArgs, Tuning};
 use crate::training::{DatasetSpec, MedicalTrainingSpec, SpecError, StageSpec};
 
@@ -17,6 +17,8 @@ pub struct ResolvedStage {
     pub kind: StageKind,
     pub inputs: BTreeMap<Role, Source>,
     pub dataset: DatasetArgs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<VocabularyArgs>,
     pub tuning: Tuning,
     pub train: TrainArgs,
     /// Of a PPO stage.
@@ -63,6 +65,7 @@ pub(super) fn resolve(spec: &MedicalTrainingSpec, errors: &mut Vec<SpecError>) -
         }
         check_sections(stage, &path, errors);
         let dataset = dataset(stage.dataset.as_ref(), stage.kind, &path, errors);
+        let vocabulary = vocabulary::resolve(stage, &path, errors);
         let tuning = tuning(spec, stage, &pipeline_lora, &path, errors);
         let inputs = edges::resolve(&spec.stages, index, &resolved, &tuning, errors);
         let train = train(spec, stage, &dataset, &path, errors);
@@ -76,6 +79,7 @@ pub(super) fn resolve(spec: &MedicalTrainingSpec, errors: &mut Vec<SpecError>) -
             kind: stage.kind,
             inputs,
             dataset,
+            vocabulary,
             tuning,
             train,
             ppo,

@@ -264,6 +264,35 @@ fn a_stage_says_everything_that_is_wrong_with_it() {
 }
 
 #[test]
+fn a_vocabulary_is_kept_in_its_order_and_what_can_be_no_token_is_told_by_its_place() {
+    let vocabulary = |stage: &str, tokens: &str| with(stage, &format!("vocabulary: {{addTokens: [{tokens}]}}"));
+    let stages = resolved("", &[&vocabulary(PT, "心肌梗死, \" stent\"")]).stages;
+    assert_eq!(stages[0].vocabulary.as_ref().unwrap().add_tokens, ["心肌梗死", " stent"]);
+    assert_eq!(
+        errors("", &[&vocabulary(PT, "stent, \"\\t \", \"a\\nb\", stent"), &vocabulary(RM, "x"), &vocabulary(SFT, "")]),
+        [
+            "stages[0].vocabulary.addTokens[1]: \"\\t \" is only white space; remove it",
+            "stages[0].vocabulary.addTokens[2]: \"a\\nb\" holds a line break or another control character; a token is a piece of one line",
+            "stages[0].vocabulary.addTokens[3]: \"stent\" is there twice, first as addTokens[0]; remove one of them",
+            "stages[1].vocabulary: has no meaning in RM stages (only in PT, SFT): they keep the tokens of the model that they start from; move it to the PT or SFT stage before",
+            "stages[2].vocabulary.addTokens: is empty; list tokens, or remove vocabulary",
+        ]
+    );
+    assert_eq!(
+        errors("", &[&vocabulary(SFT, "x, \"\"")]),
+        ["stages[0].vocabulary.addTokens[1]: is empty; fill it in or remove the line"]
+    );
+    assert_eq!(
+        errors("", &[&with(&vocabulary(SFT, "x"), "inputs: {adapter: {uri: a}}")]),
+        ["stages[0].vocabulary: an adapter that is continued keeps its tokens; remove vocabulary or inputs.adapter"]
+    );
+    assert_eq!(
+        errors("", &[&vocabulary(PT, "x"), &with(SFT, "inputs: {adapter: {from: pt}}")]),
+        ["stages[1].inputs.adapter: the adapter of \"pt\" has tokens that its base lacks; take \"pt\" as policy"]
+    );
+}
+
+#[test]
 fn problems_of_form_and_meaning_are_reported_together_but_once() {
     let stage = "name: sft, kind: SFT, dataset: {train: a.jsonl}, train: {maxStep: 3, blockSize: 64}";
     assert_eq!(

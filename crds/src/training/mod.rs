@@ -186,6 +186,9 @@ pub struct StageSpec {
     /// What it learns from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<DatasetSpec>,
+    /// PT, SFT: tokens that the model learns besides those it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<VocabularySpec>,
     /// Hyperparameters that all kinds share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "k8s", schemars(with = "Value"))]
@@ -274,6 +277,15 @@ pub struct DatasetSpec {
     /// checks all of them. 1 GiB if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_scan_bytes: Option<u64>,
+}
+
+/// How a stage grows the vocabulary of the model that it trains.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "k8s", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VocabularySpec {
+    /// Texts that become one token each, as transformers' tokenizer.add_tokens adds them; ids follow in this order.
+    pub add_tokens: Vec<String>,
 }
 
 /// What of a pod may be set; the fields of Kubernetes' `PodSpec` and `Container`, their content unchecked here.

@@ -44,6 +44,7 @@ const SHORT: Shape = Shape::Scalar(Type::Text { max: 253 });
 const TEMPLATE: Shape = Shape::Scalar(Type::Text { max: 65_536 });
 const SECONDS: Shape = Shape::Scalar(Type::Int { min: 0, max: 1_000_000_000 });
 const BOOL: Shape = Shape::Scalar(Type::Bool);
+const TOKEN: Shape = Shape::Scalar(Type::Text { max: 128 });
 const PATHS: Shape = Shape::List { of: &TEXT, max: 64 };
 const LOCAL_REF: Shape = Shape::Object(&[required("name", SHORT, "name the object")]);
 const WEIGHT: Shape = Shape::Scalar(Type::Decimal(Range { min: 0.0, max: 100.0, closed: (false, true) }));
@@ -103,6 +104,7 @@ pub(super) const STAGE: &[Field] = &[
     required("kind", Shape::Scalar(Type::Choice(&["PT", "SFT", "RM", "PPO"])), "one of PT, SFT, RM, PPO"),
     optional("inputs", Shape::Object(INPUTS)),
     optional("dataset", Shape::Object(DATASET)),
+    optional("vocabulary", Shape::Object(VOCABULARY)),
     optional("train", Shape::Parameters(Section::Train)),
     optional("ppo", Shape::Parameters(Section::Ppo)),
     optional("reward", Shape::Parameters(Section::Reward)),
@@ -139,6 +141,12 @@ pub(super) const DATASET: &[Field] = &[
     ),
     optional("maxScanBytes", Shape::Scalar(Type::Int { min: 1, max: (1 << 53) - 1 })),
 ];
+
+pub(super) const VOCABULARY: &[Field] = &[required(
+    "addTokens",
+    Shape::List { of: &TOKEN, max: 4096 },
+    "list the texts that shall become tokens, or remove vocabulary",
+)];
 
 pub(super) const POD_TEMPLATE: &[Field] = &[
     optional("image", TEXT),

@@ -55,6 +55,7 @@ fn the_field_table_names_exactly_the_fields_of_the_types() {
     assert_eq!(names_in(shape::STAGE), fields_of::<StageSpec>());
     assert_eq!(names_in(shape::INPUTS), fields_of::<InputsSpec>());
     assert_eq!(names_in(shape::DATASET), fields_of::<DatasetSpec>());
+    assert_eq!(names_in(shape::VOCABULARY), fields_of::<VocabularySpec>());
     assert_eq!(names_in(shape::POD_TEMPLATE), fields_of::<PodTemplate>());
     assert_eq!(BTreeSet::from(["from", "uri", "revision"]), fields_of::<InputSpec>());
     assert_eq!(BTreeSet::from(["name"]), fields_of::<LocalRef>());

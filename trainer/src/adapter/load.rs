@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use medtrain_crds::stage::LoraArgs;
 
-use super::{Adapter, Projection};
+use super::{Adapter, EMBEDDING, HEAD, Projection};
 use crate::{
     failure::{Failure, Result},
-    model::{ModelConfig, Parameter, Parameters},
+    model::{Decoder, ModelConfig, Parameter, Parameters},
     ops::LmBackend,
     weights::peft::{self, AdapterConfig, TaskType},
 };
@@ -26,12 +26,25 @@ pub struct LoadedAdapter<B: LmBackend> {
     pub parameters: Parameters<B>,
     /// The reward head `[hidden]` of a SEQ_CLS adapter.
     pub score: Option<Vec<f32>>,
+    /// Rows of the embedding that the adapter is for: more than the base's where it was trained with added tokens.
+    pub vocab_size: usize,
 }
 
 impl<B: LmBackend> LoadedAdapter<B> {
     /// The adapter as a forward over the base with this config sees it.
     pub fn view(&self, config: &ModelConfig) -> Adapter<B> {
         Adapter::view(config, &self.lora, &self.parameters)
+    }
+
+    /// The base with the rows that the adapter's own matrices have; their values are the adapter's.
+    ///
+    /// # Errors
+    /// As [`Decoder::grown`].
+    pub fn grow(&self, base: Decoder<B>) -> Result<Decoder<B>> {
+        match self.vocab_size > base.config().vocab_size {
+            true => base.grown(self.vocab_size, &BTreeMap::new()),
+            false => Ok(base),
+        }
     }
 
     pub fn is_reward_model(&self) -> bool {
@@ -49,7 +62,7 @@ pub fn load<B: LmBackend>(
     config: &ModelConfig,
     device: &B::Device,
 ) -> Result<LoadedAdapter<B>> {
-    let (adapter, tensors) = peft::load_adapter(dir)?;
+    let (adapter, mut tensors) = peft::load_adapter(dir)?;
     let other = |problem: String| {
         let named = adapter.base_model_name_or_path.as_deref();
         let named = named.map_or(String::new(), |name| format!("; it was trained on \"{name}\""));
@@ -59,10 +72,27 @@ pub fn load<B: LmBackend>(
             base.display()
         ))
     };
-    if config.tie_word_embeddings && tensors.contains_key("model.embed_tokens.weight") {
-        return Err(Failure::input(format!("{}: {}", dir.display(), super::TIED)));
+    if config.tie_word_embeddings && tensors.contains_key(EMBEDDING) {
+        if tensors.get(HEAD) == tensors.get(EMBEDDING) {
+            // PEFT stores a matrix that is both under both names.
+            tensors.remove(HEAD);
+        } else if !tensors.contains_key(HEAD) && !adapter.ensure_weight_tying {
+            return Err(Failure::input(format!(
+                "{}: embed_tokens was trained, and the output head, which is the same matrix in the base, was left: base \
+                 and adapter mean two things. Train it again with PEFT's ensure_weight_tying=True",
+                dir.display()
+            )));
+        }
     }
-    let places = places(config, adapter.r);
+    let rows = tensors.get(EMBEDDING).and_then(|embedding| embedding.shape.first().copied());
+    let vocab_size = rows.unwrap_or(config.vocab_size).max(config.vocab_size);
+    if vocab_size > config.vocab_size && !config.tie_word_embeddings && !tensors.contains_key(HEAD) {
+        return Err(other(format!(
+            "tensor \"{EMBEDDING}\" has {vocab_size} rows, the base {}, and no \"{HEAD}\" with as many is beside it",
+            config.vocab_size
+        )));
+    }
+    let places = places(config, adapter.r, vocab_size);
     let (mut parameters, mut score) = (Parameters::new(), None);
     for (name, tensor) in tensors {
         let Some(shape) = places.get(&name) else {
@@ -85,15 +115,15 @@ pub fn load<B: LmBackend>(
         use_rslora: adapter.use_rslora,
         modules_to_save: adapter.modules_to_save.clone(),
     };
-    Ok(LoadedAdapter { config: adapter, lora, parameters, score })
+    Ok(LoadedAdapter { config: adapter, lora, parameters, score, vocab_size })
 }
 
-/// Every tensor that an adapter of rank `r` may hold, with its shape.
-fn places(config: &ModelConfig, r: usize) -> BTreeMap<String, Vec<usize>> {
-    let whole = vec![config.vocab_size, config.hidden_size];
+/// Every tensor that an adapter of rank `r` over `vocab_size` tokens may hold, with its shape.
+fn places(config: &ModelConfig, r: usize, vocab_size: usize) -> BTreeMap<String, Vec<usize>> {
+    let whole = vec![vocab_size, config.hidden_size];
     let mut places = BTreeMap::from([
-        ("model.embed_tokens.weight".to_owned(), whole.clone()),
-        ("lm_head.weight".to_owned(), whole),
+        (EMBEDDING.to_owned(), whole.clone()),
+        (HEAD.to_owned(), whole),
         (SCORE.to_owned(), vec![1, config.hidden_size]),
     ]);
     for layer in 0..config.num_hidden_layers {
@@ -147,6 +177,38 @@ mod tests {
             problem,
             "tensor \"model.layers.0.mlp.down_proj.lora_B.weight\" has shape [32, 4], the base calls for [24, 4]; it was \
              trained on \"../../../models/llama\""
+        );
+    }
+
+    #[test]
+    fn a_trained_embedding_whose_tied_head_was_left_is_refused() {
+        let base = fixture("models/llama3_rope");
+        let config = ModelConfig::load(&base).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (mut adapter, mut tensors) = peft::load_adapter(&fixture("vocabulary/tied/adapter")).unwrap();
+        tensors.remove(HEAD);
+        let mut load_saved = |tying: bool| {
+            adapter.ensure_weight_tying = tying;
+            peft::save_adapter(dir.path(), &adapter, &tensors).unwrap();
+            load::<Flex>(dir.path(), &base, &config, &Default::default())
+        };
+        assert_eq!(load_saved(true).unwrap().vocab_size, config.vocab_size + 5);
+        let message = load_saved(false).unwrap_err().message;
+        assert!(message.ends_with("Train it again with PEFT's ensure_weight_tying=True"), "{message}");
+    }
+
+    #[test]
+    fn added_tokens_without_their_half_of_the_head_are_refused() {
+        let base = fixture("models/llama");
+        let config = ModelConfig::load(&base).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (adapter, mut tensors) = peft::load_adapter(&fixture("vocabulary/untied/adapter")).unwrap();
+        tensors.remove(HEAD);
+        peft::save_adapter(dir.path(), &adapter, &tensors).unwrap();
+        let message = load::<Flex>(dir.path(), &base, &config, &Default::default()).unwrap_err().message;
+        assert!(
+            message.contains("\"model.embed_tokens.weight\" has 133 rows, the base 128, and no \"lm_head.weight\""),
+            "{message}"
         );
     }
 

@@ -1,6 +1,6 @@
 //! Folding an adapter into the weights it stands beside.
 
-use super::Projection;
+use super::{EMBEDDING, HEAD, Projection};
 use crate::{
     model::{Decoder, ModelConfig, Parameters},
     ops::LmBackend,
@@ -26,7 +26,7 @@ pub fn merge<B: LmBackend>(
             visit(&format!("{path}.weight"), B::thaw(model.projection(layer, projection)) + delta);
         }
     }
-    for name in ["model.embed_tokens.weight", "lm_head.weight"] {
+    for name in [EMBEDDING, HEAD] {
         if let Some(saved) = parameters.get(name) {
             visit(name, saved.matrix());
         }

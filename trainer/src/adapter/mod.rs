@@ -7,7 +7,7 @@ mod load;
 mod merge;
 
 use burn::tensor::Tensor;
-use medtrain_crds::stage::LoraArgs;
+use medtrain_crds::stage::{LoraArgs, Tuning};
 
 use crate::{
     failure::{Failure, Result},
@@ -86,13 +86,44 @@ pub struct Adapter<B: LmBackend> {
 /// Modules that `modules_to_save` may name here.
 pub const SAVABLE: [&str; 2] = ["embed_tokens", "lm_head"];
 
-/// Why a trained copy of a tied embedding is refused.
-pub(crate) const TIED: &str = "lora.modulesToSave: embed_tokens of a model with tied embeddings is not supported: PEFT \
-                               leaves the output head on the original, so base and adapter would mean two things. Name \
-                               lm_head, or train all weights (full: {})";
+pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
+pub(crate) const HEAD: &str = "lm_head.weight";
+
+/// The tuning of a stage that adds tokens: their rows are trained, so an adapter saves the embedding whole, and with it
+/// the output head, as a matrix of its own where the model has one.
+pub fn with_vocabulary(tuning: &Tuning, tied: bool) -> Tuning {
+    let Tuning::Lora(lora) = tuning else { return Tuning::Full };
+    let saved = SAVABLE
+        .into_iter()
+        .filter(|name| lora.modules_to_save.iter().any(|named| named == name) || *name == "embed_tokens" || !tied);
+    Tuning::Lora(LoraArgs { modules_to_save: saved.map(str::to_owned).collect(), ..lora.clone() })
+}
+
+/// Whether an adapter with these saved modules trains one matrix as embedding and head, as PEFT's `ensure_weight_tying`.
+///
+/// # Errors
+/// 64 when both are named of a model that has but one.
+pub fn trains_tied_embedding(lora: &LoraArgs, config: &ModelConfig) -> Result<bool> {
+    let named = |module: &str| lora.modules_to_save.iter().any(|name| name == module);
+    match (config.tie_word_embeddings && named("embed_tokens"), named("lm_head")) {
+        (true, true) => Err(Failure::config(
+            "lora.modulesToSave: embed_tokens is the output head, too, in a model with tied embeddings, and is trained as \
+             both; remove lm_head",
+        )),
+        (tied, _) => Ok(tied),
+    }
+}
+
+/// Why an adapter with added tokens is not continued over a model without them.
+pub(crate) fn has_more_tokens(adapter: impl std::fmt::Display, rows: usize, base: usize) -> Failure {
+    Failure::input(format!(
+        "{adapter}: was trained with added tokens ({rows} rows, the model has {base}); merge it into its base \
+         (medtrain merge) and train on the result"
+    ))
+}
 
 fn saved_name(module: &str) -> String {
-    if module == "embed_tokens" { "model.embed_tokens.weight".into() } else { format!("{module}.weight") }
+    if module == "embed_tokens" { EMBEDDING.into() } else { format!("{module}.weight") }
 }
 
 impl<B: LmBackend> Adapter<B> {
@@ -109,8 +140,8 @@ impl<B: LmBackend> Adapter<B> {
             scale: lora.scale() as f32,
             dropout: lora.dropout as f32,
             layers: (0..config.num_hidden_layers).map(|layer| Projection::ALL.map(|p| pair(layer, p))).collect(),
-            embed_tokens: saved("model.embed_tokens.weight"),
-            lm_head: saved("lm_head.weight"),
+            embed_tokens: saved(EMBEDDING),
+            lm_head: saved(HEAD),
         }
     }
 }
@@ -137,9 +168,7 @@ pub fn init<B: LmBackend>(model: &Decoder<B>, lora: &LoraArgs, seed: u64) -> Res
             parameters.insert(format!("{path}.lora_B.weight"), Parameter::new(vec![outputs, rank], b, device));
         }
     }
-    if config.tie_word_embeddings && lora.modules_to_save.iter().any(|module| module == "embed_tokens") {
-        return Err(Failure::config(TIED));
-    }
+    trains_tied_embedding(lora, config)?;
     if parameters.is_empty() && lora.modules_to_save.is_empty() {
         return Err(Failure::config(format!(
             "lora.targetModules names none of this model's projections ({}); use all-linear",

@@ -138,6 +138,10 @@ impl ModelArgs {
             Some((at, adapter)) => check_base(&adapter.config, at, &model, (&self.model, &dir), self.force_base)?,
             None => None,
         };
+        let model = match &adapter {
+            Some(adapter) => adapter.grow(model)?,
+            None => model,
+        };
         Ok(LoadedModel { model, adapter, dir, adapter_dir, doubt })
     }
 }

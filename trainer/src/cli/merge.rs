@@ -10,7 +10,7 @@ use super::{
     loaded_model::{check_base, require_any},
 };
 use crate::{
-    adapter,
+    adapter::{self, LoadedAdapter},
     artifact::RunId,
     data::Tokenizer,
     failure::{Failure, Result},
@@ -85,31 +85,65 @@ fn check_first_base<B: LmBackend>(args: &MergeArgs, model: &Decoder<B>) -> Resul
     Ok(())
 }
 
+/// The adapter in `dir`, and `model` with as many tokens as it has. Where the adapter was trained with added tokens, its
+/// own tokenizer takes the place of `tokenizer`.
+fn fitted<'a, B: LmBackend>(
+    dir: &'a Path,
+    args: &MergeArgs,
+    model: Decoder<B>,
+    tokenizer: &mut (Tokenizer, &'a Path),
+) -> Result<(LoadedAdapter<B>, Decoder<B>)> {
+    let adapter = adapter::load::<B>(dir, &args.model, model.config(), model.device())?;
+    let rows = model.config().vocab_size;
+    if dir.join("tokenizer.json").is_file() {
+        let own = Tokenizer::load(dir)?;
+        if own.vocab_size() > tokenizer.0.vocab_size() {
+            own.check_fits(adapter.vocab_size).map_err(|failure| failure.at(dir.display()))?;
+            *tokenizer = (own, dir);
+        }
+    } else if adapter.vocab_size > rows {
+        return Err(Failure::input(format!(
+            "{}: was trained with added tokens ({} rows, the base has {rows}) but holds no tokenizer.json that has them; \
+             put the tokenizer that it was trained with beside it",
+            dir.display(),
+            adapter.vocab_size
+        )));
+    }
+    let model = adapter.grow(model)?;
+    Ok((adapter, model))
+}
+
 fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let device = B::Device::default();
-    let tokenizer = Tokenizer::load(&args.model)?;
+    let mut tokenizer = (Tokenizer::load(&args.model)?, args.model.as_path());
     let mut model = load::load::<B>(&args.model, 256, &device)?;
-    tokenizer.check_fits(model.config().vocab_size).map_err(|failure| failure.at(args.model.display()))?;
+    tokenizer.0.check_fits(model.config().vocab_size).map_err(|failure| failure.at(args.model.display()))?;
     let dtype = match args.dtype {
         Some(dtype) => dtype,
         None => ModelFiles::open(&args.model)?.dtype("model.embed_tokens.weight")?,
     };
     std::fs::create_dir_all(fresh).map_err(|error| Failure::io(fresh, &error))?;
-    write_tokenizer(&args.model, fresh, &tokenizer, None, true)?;
     let architecture = model.config().raw.get("architectures").and_then(|list| list.get(0)).cloned();
     let architecture =
         architecture.as_ref().and_then(serde_json::Value::as_str).unwrap_or("LlamaForCausalLM").to_owned();
     let (last, earlier) = args.adapter.split_last().expect("clap requires one adapter at least");
     check_first_base(args, &model)?;
     for dir in earlier {
-        let adapter = adapter::load::<B>(dir, &args.model, model.config(), &device)?;
+        let adapter;
+        (adapter, model) = fitted(dir, args, model, &mut tokenizer)?;
         let mut changed = Vec::new();
         adapter::merge(&model, &adapter.lora, &adapter.parameters, |name, weight| {
             changed.push((name.to_owned(), weight))
         });
         changed.into_iter().for_each(|(name, weight)| model.set_weight(&name, weight));
     }
-    let adapter = adapter::load::<B>(last, &args.model, model.config(), &device)?;
+    let (adapter, model) = fitted(last, args, model, &mut tokenizer)?;
+    let (tokenizer, tokenizer_dir) = tokenizer;
+    write_tokenizer(&args.model, fresh, &Tokenizer::load(&args.model)?, None, true)?;
+    if tokenizer_dir != args.model {
+        // Over those of the base, whose generation_config.json stays.
+        write_tokenizer(tokenizer_dir, fresh, &tokenizer, None, false)?;
+    }
     let mut parameters: Parameters<B> = adapter.parameters.clone();
     let mut config = Map::new();
     if let Some(score) = &adapter.score {

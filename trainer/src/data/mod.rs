@@ -28,6 +28,7 @@ pub mod split;
 pub mod stream;
 pub mod template;
 pub mod tokenizer;
+pub mod vocabulary;
 
 #[cfg(test)]
 pub(crate) mod fixture;

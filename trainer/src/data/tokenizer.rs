@@ -1,6 +1,7 @@
 //! The model's tokenizer, with the special tokens that its own files name.
 //!
-//! Holds: no token is ever added, so ids always fit the model's embedding; `pad` differs from `eos` wherever the
+//! Holds: no token is added but those that a stage lists ([`Tokenizer::load_grown`]), so ids fit the model's embedding;
+//! `pad` differs from `eos` wherever the
 //! vocabulary has another special token to offer; a rendered chat template is encoded without a second BOS.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 use tokenizers::tokenizer::PostProcessor;
 use tokenizers::{Encoding, PostProcessorWrapper};
 
+use super::vocabulary;
 use crate::failure::{Failure, Result};
 
 /// Tokens that may stand in for padding, best first: made for it, or unused in training dialogues.
@@ -50,6 +52,7 @@ pub struct Tokenizer {
     chat_template: Option<String>,
     vocab_size: usize,
     digest: String,
+    grown_json: Option<Vec<u8>>,
     pad_note: Option<String>,
     separator_note: Option<String>,
 }
@@ -61,8 +64,16 @@ impl Tokenizer {
     /// # Errors
     /// 65 when `tokenizer.json` is missing or unreadable, or a side file is not JSON.
     pub fn load(dir: &Path) -> Result<Self> {
+        Self::load_grown(dir, &[])
+    }
+
+    /// The same with the tokens of `vocabularies` added, list after list, as transformers' `add_tokens` adds them.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_grown(dir: &Path, vocabularies: &[&[String]]) -> Result<Self> {
         let path = dir.join("tokenizer.json");
-        let bytes = match fs::read(&path) {
+        let mut bytes = match fs::read(&path) {
             Err(_) if dir.join("tokenizer.model").exists() => {
                 return Err(Failure::input(format!(
                     "{}: not found, only tokenizer.model; load the model once with transformers' AutoTokenizer and \
@@ -78,10 +89,10 @@ impl Tokenizer {
             }
             read => read.map_err(|error| Failure::io(&path, &error))?,
         };
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| {
-            let what = "the file is damaged or of another kind: take the model's own";
-            Failure::input(format!("{}: not a tokenizer ({error}); {what}", path.display()))
-        })?;
+        for tokens in vocabularies {
+            bytes = vocabulary::add_tokens(&bytes, tokens).map_err(|failure| failure.at(path.display()))?;
+        }
+        let mut inner = vocabulary::parse(&bytes).map_err(|failure| failure.at(path.display()))?;
         let post_processor = inner.get_post_processor().cloned();
         inner.with_post_processor(None::<PostProcessorWrapper>).with_padding(None);
         inner.with_truncation(None).map_err(|error| Failure::internal(format!("{}: {error}", path.display())))?;
@@ -127,6 +138,7 @@ impl Tokenizer {
             chat_template,
             vocab_size,
             digest: String::new(),
+            grown_json: (!vocabularies.is_empty()).then_some(bytes),
             pad_note: None,
             separator_note: None,
         };
@@ -253,6 +265,11 @@ impl Tokenizer {
         self.chat_template.as_deref()
     }
 
+    /// `tokenizer.json` with the tokens that were added here; `None` if none were, so that the directory's file is it.
+    pub fn grown_json(&self) -> Option<&[u8]> {
+        self.grown_json.as_deref()
+    }
+
     /// sha256 over everything here that decides ids (the chat template is not part of it).
     pub fn digest(&self) -> &str {
         &self.digest
@@ -328,71 +345,5 @@ fn eos_list(eos: Option<u32>, configured: &Value) -> Vec<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::fixture::{Fixture, tiny_tokenizer};
-
-    #[test]
-    fn text_of_any_script_survives_encode_and_decode() {
-        let tokenizer = tiny_tokenizer();
-        for text in ["the patient has a fever", "患者发热三天。", "👩‍⚕️ a\u{301}  b\n\n", ""] {
-            assert_eq!(tokenizer.decode(&tokenizer.encode(text, false).unwrap(), true).unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn pad_equal_to_eos_becomes_an_existing_unused_token() {
-        let dir = Fixture::chatml().pad("<|im_end|>").write();
-        let tokenizer = Tokenizer::load(dir.path()).unwrap();
-        assert_eq!(tokenizer.pad(), tokenizer.id("<|endoftext|>"));
-        assert_eq!(
-            tokenizer.notes(StageKind::SFT)[0],
-            "pad_token is also eos_token: the existing token <|endoftext|> (id 0) pads instead"
-        );
-    }
-
-    #[test]
-    fn a_pad_of_its_own_is_kept() {
-        let dir = Fixture::chatml().pad("<|endoftext|>").write();
-        let tokenizer = Tokenizer::load(dir.path()).unwrap();
-        assert_eq!(tokenizer.pad(), Some(0));
-        assert!(tokenizer.notes(StageKind::PT).iter().all(|note| !note.contains("pad_token")));
-    }
-
-    #[test]
-    fn chat_models_separate_documents_by_the_token_that_ends_documents() {
-        let chat = tiny_tokenizer();
-        assert_eq!(chat.eos(), chat.id("<|im_end|>"));
-        assert_eq!(chat.document_separator(), chat.id("<|endoftext|>"));
-        let says_so = |kind| chat.notes(kind).contains(&"documents are separated by <|endoftext|> (id 0)".to_owned());
-        assert!(says_so(StageKind::PT) && !says_so(StageKind::SFT));
-        let base = Tokenizer::load(Fixture::with_bos().write().path()).unwrap();
-        assert_eq!(base.document_separator(), base.eos());
-    }
-
-    #[test]
-    fn only_a_post_processor_that_adds_bos_counts_as_adding_it() {
-        assert!(!tiny_tokenizer().adds_bos());
-        let dir = Fixture::with_bos().write();
-        let tokenizer = Tokenizer::load(dir.path()).unwrap();
-        assert!(tokenizer.adds_bos());
-        assert_eq!(tokenizer.encode("the", true).unwrap()[0], tokenizer.bos().unwrap());
-        assert_ne!(tokenizer.encode("the", false).unwrap()[0], tokenizer.bos().unwrap());
-    }
-
-    #[test]
-    fn eos_ids_are_the_tokenizers_and_those_of_generation_config() {
-        let dir = Fixture::chatml().write();
-        fs::write(dir.path().join("generation_config.json"), r#"{"eos_token_id": [2, 0]}"#).unwrap();
-        assert_eq!(Tokenizer::load(dir.path()).unwrap().eos_ids(), [2, 0]);
-    }
-
-    #[test]
-    fn a_sentencepiece_model_alone_is_an_error_that_says_how_to_convert_it() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("tokenizer.model"), "x").unwrap();
-        let failure = Tokenizer::load(dir.path()).err().unwrap();
-        assert!(failure.message.contains("tokenizer.json: not found, only tokenizer.model"), "{failure}");
-        assert_eq!(failure.exit, medtrain_crds::contract::ExitCode::Input);
-    }
-}
+#[path = "tokenizer_tests.rs"]
+mod tests;

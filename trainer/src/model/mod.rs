@@ -11,6 +11,7 @@
 pub mod cache;
 pub mod config;
 pub mod decoder;
+mod grow;
 pub mod layer;
 pub mod load;
 pub mod parameters;

@@ -235,6 +235,78 @@ fn merging_then_training_is_training_then_merging() {
     assert!(parity::l2(&logits(&merged(&trained_first)), &logits(&later)) < 1e-5);
 }
 
+/// tests/parity/vocabulary_fixtures.py.
+#[test]
+fn grown_models_and_the_adapters_that_peft_saved_over_them_give_its_logits_gradients_and_merged_logits() {
+    for (name, trained_matrices) in [("tied", 1), ("untied", 2)] {
+        let dir = parity::fixture_path("vocabulary").join(name);
+        let case = Case::open(&dir, &dir);
+        let base = parity::fixture_path(case.json["base"].as_str().unwrap());
+        let model = load::load::<Flex>(&base, 32, &Default::default()).unwrap();
+        let pieces: Vec<Vec<u32>> = serde_json::from_value(case.json["pieces"].clone()).unwrap();
+        let known = model.config().vocab_size;
+        let rows = known + pieces.len();
+        let grown = model.grown(rows, &(known as u32..).zip(pieces).collect()).unwrap();
+        let loaded = adapter::load::<Flex>(&dir.join("adapter"), &base, model.config(), &Default::default()).unwrap();
+        assert_eq!(loaded.vocab_size, rows, "{name}");
+        let saved = loaded.parameters.keys().filter(|name| !name.contains("lora_")).count();
+        assert_eq!(saved, trained_matrices, "{name}");
+        // Its new rows are the adapter's, whatever the base's are.
+        let under = loaded.grow(model.clone()).unwrap();
+        let view = loaded.view(under.config());
+        let mut merged = under.clone();
+        adapter::merge(&under, &loaded.lora, &loaded.parameters, |name, weight| merged.set_weight(name, weight));
+        let (ids, segments) = case.packed();
+        for (what, model, adapter) in
+            [("grown_logits", &grown, None), ("logits", &under, Some(&view)), ("merged_logits", &merged, None)]
+        {
+            let logits = model.logits(&model.hidden(&ids, &segments, adapter), adapter);
+            assert_eq!((logits.dims()[1], &model.config().raw["vocab_size"]), (rows, &rows.into()));
+            for (row, range) in segments.ranges().enumerate() {
+                let ours = to_host(&logits.clone().narrow(0, range.start, range.len()));
+                let theirs = case.expect.read_f32(&format!("{what}.{row}")).unwrap().1;
+                parity::hold_all(&format!("grown vocabulary: {what}"), name, &ours, &theirs, TOLERANCE);
+            }
+        }
+        assert_eq!(merged.head_name(None) == "lm_head.weight", name == "untied");
+        let (loss, gradients) = train(&grown, Some(&view), &case, &Pass::default());
+        let expected = case.json["loss"].as_f64().unwrap();
+        parity::hold_relative("grown vocabulary: loss", name, loss, expected, 2e-6);
+        let stored: Vec<&str> =
+            case.expect.names().filter_map(|name| name.strip_prefix("grad.base_model.model.")).collect();
+        assert_eq!(gradients.names().collect::<Vec<_>>(), stored, "{name}");
+        for tensor in stored {
+            let theirs = case.expect.read_f32(&format!("grad.base_model.model.{tensor}")).unwrap().1;
+            let ours = to_host(gradients.get(tensor).unwrap());
+            parity::hold_all("grown vocabulary: gradients", &format!("{name} {tensor}"), &ours, &theirs, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn growing_keeps_every_known_bit_and_never_shrinks() {
+    let dir = parity::fixture_path("models/llama3_rope");
+    let model = load::load::<Flex>(&dir, 32, &Default::default()).unwrap();
+    let (known, width) = (model.config().vocab_size, model.config().hidden_size);
+    let embedding = |model: &Decoder<Flex>| to_host(&Flex::thaw(model.embedding()));
+    let pieces = BTreeMap::from([(known as u32 + 1, vec![3, 4])]);
+    let grown = model.grown(known + 2, &pieces).unwrap();
+    let (before, after) = (embedding(&model), embedding(&grown));
+    assert_eq!(after[..known * width], before);
+    assert_eq!(after[known * width..][..width], vec![0.0; width]);
+    let mean: Vec<f32> = (0..width)
+        .map(|i| ((f64::from(before[3 * width + i]) + f64::from(before[4 * width + i])) / 2.0) as f32)
+        .collect();
+    assert_eq!(after[(known + 1) * width..], mean);
+    assert_eq!(grown.max_positions(), model.max_positions());
+    // Rows that are no tokens yet become some: nothing is cut off, nothing is added.
+    let within = model.grown(known - 10, &BTreeMap::from([(known as u32 - 1, vec![3])])).unwrap();
+    assert_eq!(within.config().vocab_size, known);
+    assert_eq!(embedding(&within)[(known - 1) * width..], before[3 * width..][..width]);
+    let failure = model.grown(known, &BTreeMap::from([(known as u32, vec![3])])).unwrap_err();
+    assert!(failure.message.contains("has no place"), "{failure}");
+}
+
 fn smollm2() -> (Decoder<Flex>, Case) {
     let dir = parity::fixture_path("models/smollm2");
     (load::load::<Flex>(&dir, 32, &Default::default()).unwrap(), Case::open(&dir, &dir))

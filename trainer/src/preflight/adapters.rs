@@ -7,7 +7,7 @@ use medtrain_crds::stage::LoraArgs;
 
 use super::Workspace;
 use super::origins::External;
-use crate::adapter::{BaseRecord, Projection};
+use crate::adapter::{BaseRecord, EMBEDDING, Projection, has_more_tokens};
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
 use crate::weights::digests::Digests;
@@ -45,6 +45,10 @@ pub(super) fn check(
     }
     let (config, tensors) = peft::load_adapter(&adapter.dir).map_err(at)?;
     check_shapes(&config, &tensors, model_config, adapter).map_err(at)?;
+    let rows = tensors.get(EMBEDDING).and_then(|embedding| embedding.shape.first().copied()).unwrap_or(0);
+    if rows > model_config.vocab_size {
+        return Err(at(has_more_tokens(&adapter.uri, rows, model_config.vocab_size)));
+    }
     check_hyperparameters(&config, lora, place)?;
     let is_recorded = BaseRecord::read(&adapter.dir).map_err(at)?.is_some();
     let named = base_name(ws, adapter, &config, model, is_recorded).map_err(at)?;

@@ -41,6 +41,8 @@ pub fn write_model(dir: &Path, config: &Value) {
         ("model.embed_tokens.weight".to_owned(), vec![parsed.vocab_size, parsed.hidden_size]),
         ("model.norm.weight".to_owned(), vec![parsed.hidden_size]),
     ];
+    let head = ("lm_head.weight".to_owned(), vec![parsed.vocab_size, parsed.hidden_size]);
+    shapes.extend(Some(head).filter(|_| !parsed.tie_word_embeddings));
     for layer in 0..parsed.num_hidden_layers {
         shapes.extend(Projection::ALL.map(|p| (format!("{}.weight", p.path(layer)), p.shape(&parsed).to_vec())));
         shapes.extend(
@@ -79,6 +81,7 @@ impl Lab {
             target_modules: vec!["q_proj".into()],
             use_rslora: false,
             modules_to_save: Vec::new(),
+            ensure_weight_tying: false,
             base_model_name_or_path: Some(base.to_owned()),
         };
         fs::create_dir_all(self.path("adapter")).unwrap();

@@ -111,13 +111,15 @@ pub(super) fn trained_role(kind: StageKind) -> Role {
     if kind == StageKind::RM { Role::Base } else { Role::Policy }
 }
 
-/// The tokenizer of the model that the stage's chain of inputs starts from.
+/// The tokenizer of the model that the stage's chain of inputs starts from, with the tokens that stages of it add.
 ///
 /// # Errors
 /// As [`model`] and [`Tokenizer::load`].
 pub fn stage_tokenizer(ws: &Workspace, plan: &Plan, stage: &PlannedStage) -> Result<Tokenizer> {
     let mut stage = stage;
+    let mut vocabularies = Vec::new();
     loop {
+        vocabularies.extend(stage.vocabulary.as_ref().map(|vocabulary| vocabulary.add_tokens.as_slice()));
         let role = trained_role(stage.kind);
         let dir = match stage.inputs.get(&role) {
             Some(PlannedInput::External { uri, revision, .. }) => model(ws, uri, revision.as_deref())?.dir,
@@ -132,7 +134,8 @@ pub fn stage_tokenizer(ws: &Workspace, plan: &Plan, stage: &PlannedStage) -> Res
             }
             None => return Err(Failure::config(format!("the plan names no {role} model for \"{}\"", stage.name))),
         };
-        return Tokenizer::load(&dir);
+        vocabularies.reverse();
+        return Tokenizer::load_grown(&dir, &vocabularies);
     }
 }
 

@@ -17,6 +17,7 @@ mod origins;
 mod remote;
 mod survey;
 mod units;
+mod vocabulary;
 mod workspace;
 
 pub use data_files::{data_files, identify};

@@ -35,6 +35,7 @@ pub(super) struct Origin {
 }
 
 /// What headers tell about a model.
+#[derive(Clone)]
 pub(super) struct Facts {
     pub config: ModelConfig,
     /// Bytes of the weights on disk; 0 for a random model.
@@ -48,6 +49,7 @@ pub(super) struct Facts {
 pub(super) struct Origins {
     found: BTreeMap<String, Option<Rc<External>>>,
     origins: BTreeMap<String, Option<Rc<Origin>>>,
+    grown: BTreeMap<(String, Vec<Vec<String>>), Option<Rc<Origin>>>,
 }
 
 /// How a source that is no stage is called here.
@@ -137,6 +139,37 @@ impl Origins {
         };
         self.origins.insert(name, origin.clone());
         origin
+    }
+
+    /// [`Self::origin`] as stages with these vocabularies leave it.
+    pub fn grown(
+        &mut self,
+        ws: &Workspace,
+        resolved: &Resolved,
+        source: &Source,
+        vocabularies: &[&[String]],
+        place: &str,
+        failures: &mut Vec<Failure>,
+    ) -> Option<Rc<Origin>> {
+        let origin = self.origin(ws, resolved, source, place, failures)?;
+        if vocabularies.is_empty() {
+            return Some(origin);
+        }
+        let key = (name_of(source)?, vocabularies.iter().map(|tokens| tokens.to_vec()).collect());
+        if let Some(known) = self.grown.get(&key) {
+            return known.clone();
+        }
+        let external = self.external(ws, resolved, source, place, failures)?;
+        let found = Tokenizer::load_grown(&external.dir, vocabularies).map(|tokenizer| {
+            let model = origin.model.clone().map(|mut facts| {
+                facts.config.vocab_size = facts.config.vocab_size.max(tokenizer.vocab_size());
+                facts
+            });
+            Rc::new(Origin { tokenizer, model })
+        });
+        let found = found.map_err(|failure| failures.push(failure.at(place))).ok();
+        self.grown.insert(key, found.clone());
+        found
     }
 
     /// The commit that a source on the hub was resolved to.

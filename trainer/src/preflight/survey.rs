@@ -15,7 +15,9 @@ use medtrain_crds::stage::{PpoArgs, StageKind, TrainArgs, Tuning};
 
 use super::inputs::{Request, trained_role};
 use super::origins::{Origin, Origins, chain_start, check_causal, check_reward, check_same_tokens};
-use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate};
+use super::vocabulary::vocabularies;
+use super::{Forecast, Preflight, Workspace, adapters, data_files, estimate, vocabulary};
+use crate::adapter::with_vocabulary;
 use crate::artifact::finished;
 use crate::data::{ChatTemplate, Prepared, Tokenizer};
 use crate::failure::{Failure, Result};
@@ -149,7 +151,8 @@ impl<'a> Survey<'a> {
                         problems.push(failure);
                     }
                     if *role == trained_role(stage.kind) {
-                        origin = found;
+                        origin =
+                            self.grow(stage, (source, start), &format!("stages[{}]", self.indices[at]), &mut problems);
                     } else if let Err(failure) = self.check_chain_tokens(source, origin.as_deref()) {
                         problems.push(failure.at(&place));
                     }
@@ -167,7 +170,35 @@ impl<'a> Survey<'a> {
         Looked { origin, data, data_found }
     }
 
-    /// A stage's result has the tokens of the model that its chain starts from; they must be the policy's.
+    /// The model at the start of a chain with the tokens that the chain and this stage add.
+    fn grow(
+        &mut self,
+        stage: &ResolvedStage,
+        (source, start): (&Source, &Source),
+        place: &str,
+        problems: &mut Vec<Failure>,
+    ) -> Option<Rc<Origin>> {
+        let (ws, resolved) = (self.ws, self.resolved);
+        let mut lists = vocabularies(resolved, source);
+        let before = self.origins.grown(ws, resolved, start, &lists, place, problems)?;
+        let Some(vocabulary) = &stage.vocabulary else { return Some(before) };
+        lists.push(&vocabulary.add_tokens);
+        let grown = self.origins.grown(ws, resolved, start, &lists, place, problems)?;
+        match vocabulary::look(&vocabulary.add_tokens, &stage.tuning, (&before, &grown)) {
+            Err(failure) => {
+                problems.push(Failure { message: format!("{place}.{}", failure.message), ..failure });
+                None
+            }
+            Ok((warnings, note)) => {
+                self.warnings.extend(warnings.into_iter().map(|sentence| format!("{place}.{sentence}")));
+                self.notes.extend(note.map(|sentence| format!("{place}.{sentence}")));
+                Some(grown)
+            }
+        }
+    }
+
+    /// A stage's result has the tokens of the model that its chain starts from, and those that its stages add; they must be
+    /// the policy's.
     fn check_chain_tokens(&mut self, source: &Source, policy: Option<&Origin>) -> Result<()> {
         let (ws, resolved) = (self.ws, self.resolved);
         let Some(start) = chain_start(resolved, source) else { return Ok(()) };
@@ -175,7 +206,7 @@ impl<'a> Survey<'a> {
         let mut known = Vec::new();
         let (Some(external), Some(found)) = (
             self.origins.external(ws, resolved, start, "", &mut known),
-            self.origins.origin(ws, resolved, start, "", &mut known),
+            self.origins.grown(ws, resolved, start, &vocabularies(resolved, source), "", &mut known),
         ) else {
             return Ok(());
         };
@@ -301,6 +332,11 @@ impl<'a> Survey<'a> {
             }
         }
         let Some(planned) = planned else { return Ok(None) };
+        let tuning = match stage.vocabulary {
+            None => stage.tuning.clone(),
+            Some(_) => with_vocabulary(&stage.tuning, model.config.tie_word_embeddings),
+        };
+        let stage = &ResolvedStage { tuning, ..stage.clone() };
         let forecast = estimate::estimate(self.ws, self.resolved, stage, planned, model, &data);
         let warnings = estimate::warnings(self.ws, stage, &forecast, &data);
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{place}.{warning}")));

@@ -2,7 +2,7 @@
 //!
 //! Holds: data is read and checked before weights are; nothing is written to the store.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use medtrain_crds::{
     contract::{DataCounts, LossMask, Phase, SplitCounts, metrics},
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     adapter::{self, BaseRecord},
-    data::{ChatTemplate, DataReport, Prepared, Tokenizer, certify, example::DropReason},
+    data::{ChatTemplate, DataReport, Prepared, Tokenizer, certify, example::DropReason, vocabulary},
     failure::{Failure, Result},
     model::{Decoder, ModelConfig, Parameter, Parameters, load},
     ops::LmBackend,
@@ -71,6 +71,8 @@ impl<B: LmBackend> StageTask<B> {
 pub struct Job<B: LmBackend> {
     /// The model that is trained, or trained upon.
     pub base: ModelInput,
+    /// Rows of its embedding, before the stage gave it more.
+    pub base_vocab_size: usize,
     /// What an adapter says of that model; `None` where all weights are trained.
     pub base_record: Option<BaseRecord>,
     /// All inputs by role.
@@ -105,13 +107,21 @@ pub fn build<B: LmBackend>(
         .ok_or_else(|| Failure::config(format!("{}: the plan names no {main} model", stage.name)))?;
 
     monitor.phase(Phase::Tokenizing);
-    let tokenizer = Tokenizer::load(&base.dir)?;
+    let known = Tokenizer::load(&base.dir)?;
     let config = ModelConfig::load(&base.dir)?;
-    tokenizer.check_fits(config.vocab_size).map_err(|failure| failure.at(base.dir.display()))?;
+    known.check_fits(config.vocab_size).map_err(|failure| failure.at(base.dir.display()))?;
+    let in_stage = |failure: Failure| Failure { message: format!("{}.{}", stage.name, failure.message), ..failure };
+    let (tokenizer, new_tokens) = match &stage.vocabulary {
+        None => (known, BTreeMap::new()),
+        Some(vocabulary) => {
+            let grown = Tokenizer::load_grown(&base.dir, &[&vocabulary.add_tokens])?;
+            let pieces = vocabulary::pieces(&known, &grown, &vocabulary.add_tokens).map_err(in_stage)?;
+            (grown, pieces)
+        }
+    };
     let template = preflight::stage_template(stage, &tokenizer)?;
     let data = preflight::stage_data(workspace, stage, &tokenizer, template.as_ref())?;
-    preflight::check_context(stage.kind, &stage.train, stage.ppo.as_ref(), &config, &data)
-        .map_err(|failure| Failure { message: format!("{}.{}", stage.name, failure.message), ..failure })?;
+    preflight::check_context(stage.kind, &stage.train, stage.ppo.as_ref(), &config, &data).map_err(in_stage)?;
     announce(&data.train_report, "training", monitor);
     announce(&data.eval_report, "evaluation", monitor);
     let counts = DataCounts { train: data.train_report.counts(), eval: data.eval_report.counts() };
@@ -129,8 +139,17 @@ pub fn build<B: LmBackend>(
         return Err(Failure::input(format!("{other}; name that model as the policy, or drop the adapter"))
             .at(format!("{}.inputs.adapter", stage.name)));
     }
+    let (model, tuning) = match stage.vocabulary {
+        None => (model, stage.tuning.clone()),
+        Some(_) => (
+            model.grown(tokenizer.vocab_size(), &new_tokens)?,
+            adapter::with_vocabulary(&stage.tuning, config.tie_word_embeddings),
+        ),
+    };
+    let stage = &PlannedStage { tuning, ..stage.clone() };
     let (task, training) = task(stage, &inputs, &base, model, data, &tokenizer, template.as_ref(), device)?;
-    Ok(Job { base, base_record, inputs, tokenizer: Arc::new(tokenizer), template, counts, task, training })
+    let (tokenizer, base_vocab_size) = (Arc::new(tokenizer), config.vocab_size);
+    Ok(Job { base, base_vocab_size, base_record, inputs, tokenizer, template, counts, task, training })
 }
 
 fn find(inputs: &[(Role, ModelInput)], role: Role) -> Option<&ModelInput> {
@@ -220,6 +239,9 @@ fn continue_from<B: LmBackend>(
 ) -> Result<()> {
     let dir = adapter.adapter_dir();
     let loaded = adapter::load::<B>(dir, &base.dir, config, device)?;
+    if loaded.vocab_size > config.vocab_size {
+        return Err(adapter::has_more_tokens(dir.display(), loaded.vocab_size, config.vocab_size));
+    }
     if loaded.config.r != lora.rank as usize || (loaded.config.scaling() - lora.scale()).abs() > 1e-6 * lora.scale() {
         return Err(Failure::config(format!(
             "{}: the adapter has rank {} and alpha {}, the stage lora.rank {} and lora.alpha {}; write the adapter's \

@@ -22,7 +22,7 @@ use crate::{
     model::{Parameter, Parameters},
     preflight::{
         self, Workspace,
-        fixture::{Lab, SPEC, config},
+        fixture::{Lab, SPEC, config, write_model},
     },
     telemetry::{StopSignal, Style, TrainerState},
     weights::peft,
@@ -181,4 +181,29 @@ fn a_held_out_figure_that_is_no_number_is_told_as_such_before_samples_are_asked_
     let failure = job.training.run(job.task.as_task(), &stage.train, &mut Nowhere, &mut watch).unwrap_err();
     assert_eq!((failure.exit, failure.reason), (ExitCode::Internal, Reason::NonFinite), "{failure}");
     assert!(failure.message.starts_with("step 0: eval_loss on the held-out rows is not a number"), "{failure}");
+}
+
+#[test]
+fn a_stage_that_adds_tokens_trains_their_rows_whatever_else_it_trains() {
+    for (model, tuning, trained) in [
+        ("model", "lora: {targetModules: [q_proj]}", vec!["model.embed_tokens.weight"]),
+        ("untied", "lora: {targetModules: [q_proj]}", vec!["lm_head.weight", "model.embed_tokens.weight"]),
+        ("model", "full: {}", vec!["model.embed_tokens.weight"]),
+    ] {
+        let lab = Lab::new().with_data();
+        let mut untied = config();
+        untied["tie_word_embeddings"] = false.into();
+        write_model(&lab.path("untied"), &untied);
+        let spec = SPEC.replace("{uri: model}", &format!("{{uri: {model}}}"));
+        let (ws, plan) =
+            planned(&lab, &spec, &format!(", {tuning}, vocabulary: {{addTokens: [What helps, on day, Rest, angina]}}"));
+        let job = built(&ws, &plan.stages[0]).unwrap();
+        assert_eq!((job.base_vocab_size, job.tokenizer.vocab_size()), (304, 305));
+        assert_eq!(job.training.tuned.config().vocab_size, 305);
+        let parameters = &job.training.parameters;
+        let matrices: Vec<_> = parameters.iter().filter(|(_, parameter)| parameter.shape == [305, 32]).collect();
+        assert_eq!(matrices.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), trained, "{model} {tuning}");
+        let adapted = parameters.keys().filter(|name| name.contains("lora_")).count();
+        assert_eq!(adapted, if tuning == "full: {}" { 0 } else { 4 }, "{model} {tuning}");
+    }
 }

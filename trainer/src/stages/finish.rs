@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use medtrain_crds::{
     contract::{BaseModel, LossMask, ManifestInput, MergeCheck, TrainerBuild, metrics},
     resolve::{Plan, PlannedStage, Role},
-    stage::{StageKind, Tuning},
+    stage::StageKind,
 };
 use serde_json::{Value, json};
 
@@ -43,9 +43,9 @@ pub fn write<B: LmBackend>(job: &mut Job<B>, plan: &Plan, stage: &PlannedStage, 
     let reward_mean = normalise(job, stage, &mut figures)?;
     let parameters = &job.training.parameters;
     let mut cards = Vec::new();
-    if let (Tuning::Lora(lora), Some(base)) = (&stage.tuning, &job.base_record) {
+    if let (Tuned::Lora { base: model, lora }, Some(base)) = (&job.training.tuned, &job.base_record) {
         let dir = folder.join("adapter");
-        write_adapter(&dir, stage.kind, lora, parameters, base)?;
+        write_adapter(&dir, stage.kind, (lora, model.config()), parameters, base)?;
         if let Some(mean) = reward_mean {
             write_reward_mean(&dir, mean)?;
         }
@@ -206,6 +206,7 @@ fn card<B: LmBackend>(
         kind: stage.kind,
         weights,
         base_model: job.base.name.clone(),
+        resized_to: resized_to(job),
         languages: Vec::new(),
         license: None,
         hyperparameters,
@@ -217,12 +218,18 @@ fn card<B: LmBackend>(
     })
 }
 
+/// Rows of the embedding, where the stage gave it more than its base has.
+fn resized_to<B: LmBackend>(job: &Job<B>) -> Option<usize> {
+    Some(job.training.tuned.config().vocab_size).filter(|rows| *rows > job.base_vocab_size)
+}
+
 fn hyperparameter_json(stage: &PlannedStage) -> Result<Vec<(String, Value)>> {
     let json = |value: serde_json::Result<Value>| {
         value.map_err(|error| Failure::internal(format!("hyperparameters are not JSON: {error}")))
     };
     Ok(vec![
         (String::new(), json(serde_json::to_value(&stage.train))?),
+        ("vocabulary".into(), json(serde_json::to_value(&stage.vocabulary))?),
         ("tuning".into(), json(serde_json::to_value(&stage.tuning))?),
         ("ppo".into(), json(serde_json::to_value(&stage.ppo))?),
         ("reward".into(), json(serde_json::to_value(&stage.reward))?),

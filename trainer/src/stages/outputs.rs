@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::reward::SCORE;
 use crate::{
-    adapter::BaseRecord,
-    data::{ChatTemplate, Tokenizer},
+    adapter::{self, BaseRecord},
+    data::{ChatTemplate, Tokenizer, vocabulary},
     failure::{Failure, Result},
-    model::Parameters,
+    model::{ModelConfig, Parameters},
     ops::LmBackend,
     weights::peft::{AdapterConfig, AdapterTensors, TaskType, TensorData, save_adapter},
 };
@@ -58,6 +58,15 @@ pub fn write_tokenizer(
         // transformers keeps the template in a file of its own; what was not used is passed on as it is.
         None => copy_if_there(base, dir, "chat_template.jinja")?,
     }
+    if let Some(json) = tokenizer.grown_json() {
+        let (path, listed) = (dir.join("tokenizer.json"), dir.join("added_tokens.json"));
+        std::fs::write(&path, json).map_err(|error| Failure::io(&path, &error))?;
+        let mut map = if listed.exists() { read_json(&listed)? } else { Value::Null };
+        vocabulary::list_in_side_files(&vocabulary::added_tokens(json)?, &mut config, &mut map);
+        if listed.exists() {
+            write_json(&listed, &map)?;
+        }
+    }
     write_json(&dir.join("tokenizer_config.json"), &config)?;
     if let (Some(pad), Ok(mut map)) =
         (pad.and_then(|id| tokenizer.token(id)), read_json(&dir.join("special_tokens_map.json")))
@@ -84,11 +93,12 @@ pub fn write_tokenizer(
     Ok(())
 }
 
-/// Writes the trained tensors as PEFT reads them, and the base that they belong to; value heads stay out.
+/// Writes the trained tensors as PEFT reads them, and the base that they belong to; value heads stay out. `model` is the
+/// config of the model that was trained.
 pub fn write_adapter<B: LmBackend>(
     dir: &Path,
     kind: StageKind,
-    lora: &LoraArgs,
+    (lora, model): (&LoraArgs, &ModelConfig),
     parameters: &Parameters<B>,
     base: &BaseRecord,
 ) -> Result<()> {
@@ -97,6 +107,7 @@ pub fn write_adapter<B: LmBackend>(
     if reward {
         modules_to_save.push("score".into());
     }
+    let ensure_weight_tying = adapter::trains_tied_embedding(lora, model)?;
     let config = AdapterConfig {
         task_type: if reward { TaskType::SeqCls } else { TaskType::CausalLm },
         r: lora.rank as usize,
@@ -105,15 +116,19 @@ pub fn write_adapter<B: LmBackend>(
         target_modules: lora.target_modules.clone(),
         use_rslora: lora.use_rslora,
         modules_to_save,
+        ensure_weight_tying,
         base_model_name_or_path: Some(base.base_model_name_or_path.clone()),
     };
-    let tensors: AdapterTensors = parameters
+    let mut tensors: AdapterTensors = parameters
         .iter()
         .filter(|(name, _)| !name.starts_with("v_head.") && (reward || *name != SCORE))
         .map(|(name, parameter)| {
             (name.clone(), TensorData { shape: parameter.shape.clone(), data: parameter.to_host() })
         })
         .collect();
+    if let Some(embedding) = tensors.get(adapter::EMBEDDING).filter(|_| ensure_weight_tying).cloned() {
+        tensors.insert(adapter::HEAD.to_owned(), embedding);
+    }
     std::fs::create_dir_all(dir).map_err(|error| Failure::io(dir, &error))?;
     save_adapter(dir, &config, &tensors)?;
     base.write(dir)

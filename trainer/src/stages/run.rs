@@ -13,7 +13,7 @@ use std::{
 use medtrain_crds::{
     contract::{CONTRACT_VERSION, CheckpointManifest, EarlyStop, ExitCode, Manifest, Phase, Pointer, Timings, layout},
     resolve::{Plan, PlannedStage},
-    stage::Tuning,
+    stage::LoraArgs,
 };
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
     finish::{self, Artifact},
     monitor::Monitor,
     outputs,
-    task::Watch,
+    task::{Tuned, Watch},
     training::{Checkpoints, Ended},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     checkpoint::{self, Draft, State},
     device::Device,
     failure::{Failure, Result},
-    model::Parameters,
+    model::{ModelConfig, Parameters},
     ops::LmBackend,
     preflight::Workspace,
     telemetry::{StopSignal, TrainerState},
@@ -200,11 +200,15 @@ impl StageRun<'_> {
         bit_exact: bool,
         monitor: &mut Monitor,
     ) -> Result<()> {
+        let adapter = match (&job.training.tuned, &job.base_record) {
+            (Tuned::Lora { base, lora }, Some(record)) => Some((lora.clone(), base.config().clone(), record.clone())),
+            _ => None,
+        };
         let mut checkpoints = StoreCheckpoints {
             run: self,
             scratch: scratch.join("checkpoints"),
             events: scratch.join("artifact").join("runs"),
-            base: job.base_record.clone(),
+            adapter,
             bit_exact,
         };
         let mut watch = Watch { monitor, stop: self.stop };
@@ -248,8 +252,8 @@ struct StoreCheckpoints<'a> {
     run: &'a StageRun<'a>,
     scratch: PathBuf,
     events: PathBuf,
-    /// What the adapter is trained over.
-    base: Option<BaseRecord>,
+    /// The adapter, the model that it is part of, what it is trained over; `None` where all weights are trained.
+    adapter: Option<(LoraArgs, ModelConfig, BaseRecord)>,
     bit_exact: bool,
 }
 
@@ -260,8 +264,8 @@ impl<B: LmBackend> Checkpoints<B> for StoreCheckpoints<'_> {
         let draft = Draft::new(&self.scratch, state)?;
         history.save(draft.path())?;
         copy_events(&self.events, &draft.path().join("runs"))?;
-        if let (Tuning::Lora(lora), Some(base)) = (&stage.tuning, &self.base) {
-            outputs::write_adapter(draft.path(), stage.kind, lora, parameters, base)?;
+        if let Some((lora, config, base)) = &self.adapter {
+            outputs::write_adapter(draft.path(), stage.kind, (lora, config), parameters, base)?;
         }
         let folder = draft.finish()?;
         let manifest = CheckpointManifest {

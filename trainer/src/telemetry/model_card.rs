@@ -28,6 +28,8 @@ pub struct ModelCard {
     pub weights: Weights,
     /// Hub id, or a path relative to the artifact.
     pub base_model: String,
+    /// Rows of the embedding, if the stage gave it more than its base has.
+    pub resized_to: Option<usize>,
     /// ISO 639-1, if known.
     pub languages: Vec<String>,
     /// SPDX id of the weights' licence, if known: it is the base model's.
@@ -127,14 +129,21 @@ impl ModelCard {
             _ => ("AutoModelForCausalLM", ""),
         };
         match self.weights {
-            Weights::Adapter => format!(
-                "```python\nfrom peft import PeftModel\nfrom transformers import {class}, AutoTokenizer\n\n\
+            Weights::Adapter => {
+                let resize = self.resized_to.map_or(String::new(), |rows| {
+                    format!(
+                        "base.resize_token_embeddings({rows})  # for the added tokens; their rows are in the adapter\n"
+                    )
+                });
+                format!(
+                    "```python\nfrom peft import PeftModel\nfrom transformers import {class}, AutoTokenizer\n\n\
                  folder = \".\"  # this folder\n\
-                 base = {class}.from_pretrained(\"{}\"{arguments})\n\
+                 base = {class}.from_pretrained(\"{}\"{arguments})\n{resize}\
                  model = PeftModel.from_pretrained(base, folder)\n\
                  tokenizer = AutoTokenizer.from_pretrained(folder)\n```\n",
-                self.base_model
-            ),
+                    self.base_model
+                )
+            }
             Weights::Whole => format!(
                 "```python\nfrom transformers import {class}, AutoTokenizer\n\n\
                  folder = \".\"  # this folder\n\
@@ -206,6 +215,7 @@ mod tests {
 
     fn card(kind: StageKind, weights: Weights, base_model: &str) -> ModelCard {
         ModelCard {
+            resized_to: None,
             title: "demo / sft".into(),
             kind,
             weights,

@@ -54,6 +54,9 @@ pub struct AdapterConfig {
     pub use_rslora: bool,
     /// Sorted names of the modules trained and saved whole, such as `lm_head` or `score`.
     pub modules_to_save: Vec<String>,
+    /// One trained matrix is embedding and output head. It is stored under both names, as PEFT does: so PEFT 0.17, which
+    /// has no such field, gives the same logits.
+    pub ensure_weight_tying: bool,
     /// Hub id, or a path relative to the adapter's directory.
     pub base_model_name_or_path: Option<String>,
 }
@@ -145,7 +148,7 @@ impl AdapterConfig {
             json!(self.lora_alpha)
         };
         // All keys of PEFT 0.17, sorted as it sorts them.
-        json!({
+        let mut json = json!({
             "alpha_pattern": {},
             "auto_mapping": null,
             "base_model_name_or_path": self.base_model_name_or_path,
@@ -178,7 +181,11 @@ impl AdapterConfig {
             "use_dora": false,
             "use_qalora": false,
             "use_rslora": self.use_rslora,
-        })
+        });
+        if self.ensure_weight_tying {
+            json["ensure_weight_tying"] = json!(true);
+        }
+        json
     }
 
     /// The configuration, and `target_modules` if it is a pattern instead of a list.
@@ -212,7 +219,8 @@ impl AdapterConfig {
             lora_dropout: number("lora_dropout", 0.0)?,
             target_modules,
             use_rslora: fields.get("use_rslora") == Some(&Json::Bool(true)),
-            modules_to_save: fields.names("modules_to_save")?,
+            modules_to_save: fields.modules_to_save()?,
+            ensure_weight_tying: fields.get("ensure_weight_tying") == Some(&Json::Bool(true)),
             base_model_name_or_path: fields.get("base_model_name_or_path").and_then(Json::as_str).map(str::to_owned),
         };
         Ok((config, pattern))
@@ -248,6 +256,16 @@ impl Fields<'_> {
         names
             .map(|names| names.into_iter().collect())
             .ok_or_else(|| Failure::input(format!("field \"{key}\" is not a list of names")))
+    }
+
+    /// By the last part of each name: PEFT adds the full one of a tied embedding.
+    fn modules_to_save(&self) -> Result<Vec<String>> {
+        let names: BTreeSet<String> = self
+            .names("modules_to_save")?
+            .iter()
+            .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned())
+            .collect();
+        Ok(names.into_iter().collect())
     }
 
     fn refuse_unsupported(&self) -> Result<()> {
@@ -323,7 +341,8 @@ fn check_tensors(config: &AdapterConfig, tensors: &AdapterTensors) -> std::resul
         }
         let Some((module, half)) = lora_part(name) else {
             let module = name.rsplit_once('.').map_or(name.as_str(), |(module, _)| module);
-            let head = config.task_type == TaskType::SeqCls && module == "score";
+            let head = (config.task_type == TaskType::SeqCls && module == "score")
+                || (module == "lm_head" && ends_with("embed_tokens", &config.modules_to_save));
             if !head && !ends_with(module, &config.modules_to_save) {
                 return Err(format!("tensor \"{name}\" is neither a LoRA matrix nor in modules_to_save"));
             }

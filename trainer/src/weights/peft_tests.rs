@@ -10,6 +10,7 @@ fn config() -> AdapterConfig {
         target_modules: vec!["v_proj".into(), "q_proj".into()],
         use_rslora: false,
         modules_to_save: vec!["lm_head".into()],
+        ensure_weight_tying: false,
         base_model_name_or_path: Some("../merged".into()),
     }
 }

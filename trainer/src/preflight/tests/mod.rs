@@ -1,8 +1,10 @@
-//! What preflight makes of a training and its data; models, adapters and the roles of PPO have files of their own.
+//! What preflight makes of a training and its data; models, adapters, the roles of PPO and added tokens have
+//! files of their own.
 
 mod adapters;
 mod models;
 mod roles;
+mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::fs;
