@@ -73,15 +73,20 @@ fn panics_beside(work: impl FnOnce()) -> Vec<String> {
 
 /// Holds all results to the CPU's: the largest difference in each, relative to the CPU's largest value in it.
 fn hold(case: &str, cpu: &Results, gpu: &Results, tolerance: f32) {
+    // As in the parity tests: what is below a thousandth, such as the gradient of a bias that softmax cancels, is
+    // rounding of larger numbers.
+    hold_above(1e-3, case, cpu, gpu, tolerance);
+}
+
+/// As [`hold`], where a result whose values are all below `floor` is what larger terms that cancel have left.
+fn hold_above(floor: f32, case: &str, cpu: &Results, gpu: &Results, tolerance: f32) {
     let names =
         |results: &Results| results.iter().map(|(name, values)| (name.clone(), values.len())).collect::<Vec<_>>();
     assert_eq!(names(cpu), names(gpu), "{case}");
     let mut worst = ("nothing", 0.0);
     let mut wrong = Vec::new();
     for ((name, theirs), (_, ours)) in cpu.iter().zip(gpu) {
-        // As in the parity tests: what is below a thousandth, such as the gradient of a bias that softmax cancels, is
-        // rounding of larger numbers.
-        let scale = theirs.iter().fold(1e-3_f32, |most, value| most.max(value.abs()));
+        let scale = theirs.iter().fold(floor, |most, value| most.max(value.abs()));
         let difference = |(ours, theirs): (&f32, &f32)| {
             let apart = (ours - theirs).abs() / scale;
             // NaN is less than nothing to `max`.

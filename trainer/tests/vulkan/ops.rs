@@ -8,11 +8,15 @@ use medtrain_trainer::ops::{
     AdamWStep, AttentionShape, Dropout, LmBackend, RopeTable, Segments, TokenScores, Wgpu, to_host,
 };
 
-use crate::{Results, hold, on_software, values};
+use crate::{Results, hold, hold_above, on_software, values};
 
 /// Largest difference of an operation's result, relative to its largest value. flex's own kernels differ from the plain
 /// bodies by up to half of it.
 const TOLERANCE: f32 = 1e-5;
+
+/// Below it a result of operands up to 1 is nothing but rounding: a query that sees one key has no gradient, nor has the
+/// input of a norm of one column.
+const CANCELLED: f32 = 0.1;
 
 /// Computes on one backend and keeps what came out.
 struct Bench<'a, B: LmBackend> {
@@ -215,7 +219,7 @@ fn norms_and_activation() {
             for h in [1, 15, 32, 67, 576] {
                 let cpu = norms_and_activations::<Flex>(&Default::default(), [n, h]);
                 let gpu = norms_and_activations::<Wgpu>(device, [n, h]);
-                hold(&format!("norms [{n}, {h}]"), &cpu, &gpu, TOLERANCE);
+                hold_above(CANCELLED, &format!("norms [{n}, {h}]"), &cpu, &gpu, TOLERANCE);
             }
         }
     });
@@ -231,7 +235,8 @@ fn attention_with_segments_windows_grouped_heads_and_a_cache() {
                 AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, window: Some(70) },
             ] {
                 let cpu = attention::<Flex>(&Default::default(), n, shape);
-                hold(&format!("attention {n} {shape:?}"), &cpu, &attention::<Wgpu>(device, n, shape), TOLERANCE);
+                let gpu = attention::<Wgpu>(device, n, shape);
+                hold_above(CANCELLED, &format!("attention {n} {shape:?}"), &cpu, &gpu, TOLERANCE);
             }
         }
     });
