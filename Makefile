@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench parity lint audit crds chart chart-test clean-demo images e2e e2e-kind scale cluster-up cluster-down
+.PHONY: help demo test test-vulkan bench parity lint audit crds chart chart-test clean-demo images e2e e2e-kind scale cluster-up cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo: ## train a small medical assistant through all four stages (first time: ab
 
 test: ## all tests, then lint; what CI runs
 	@bash tests/tools/test.sh
+
+test-vulkan: ## what GPUs run against the CPU, on a software Vulkan device (first time: about 12 minutes on 2 cores)
+	@bash tests/tools/test-vulkan.sh
 
 bench: ## speed and memory beside the reference implementations
 	@bash tests/bench/run.sh

@@ -45,6 +45,14 @@ build_medtrain() {
     medtrain=$target/release/medtrain
 }
 
+# vulkan_marker: path of the file that says that the dependencies of the feature `wgpu` are built, with this compiler and
+# this Cargo.lock, in the target directory.
+vulkan_marker() {
+    local lock target
+    lock=$(sha256sum Cargo.lock) && target=$(target_dir) || return
+    printf '%s/release/vulkan-%s-%s\n' "$target" "$(rustc --version | cut -d' ' -f2)" "${lock:0:12}"
+}
+
 # test_program PACKAGE TARGET: builds one of a package's test programs and prints its path.
 test_program() {
     cargo test --quiet --release --locked -p "$1" --test "$2" --no-run --message-format json |

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# prerequisites.sh [cluster|images]…: checks that what a build needs is there, and what the test cluster and the images
-# need besides. As root on Debian or Ubuntu it installs what is missing; elsewhere it says how.
+# prerequisites.sh [cluster|images|vulkan]…: checks that what a build needs is there, and what the test cluster, the
+# images and the software Vulkan device need besides. As root on Debian or Ubuntu it installs what is missing; elsewhere
+# it says how.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 
 if ! command -v cargo >/dev/null; then
@@ -37,8 +38,12 @@ for part in "$@"; do
             has buildah command -v buildah
         fi
         ;;
+    vulkan)
+        has libvulkan1 python3 -c 'import ctypes; ctypes.CDLL("libvulkan.so.1")'
+        has mesa-vulkan-drivers compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json'
+        ;;
     *)
-        say "prerequisites.sh knows the parts cluster and images, not $part"
+        say "prerequisites.sh knows the parts cluster, images and vulkan, not $part"
         exit 64
         ;;
     esac

@@ -42,6 +42,11 @@ MEDTRAIN_E2E_LAST=$scratch/waits suite "End-to-end tests" bash tests/e2e/run.sh
 touch "$scratch/waits"
 wait
 cat "$scratch/others"
+if [[ -e $(vulkan_marker) ]]; then
+    suite "Tests on software Vulkan" bash "$tools/test-vulkan.sh"
+else
+    say "Left out, since not built here: what GPUs run, on software Vulkan (\`make test-vulkan\` builds it)"
+fi
 suite "Tool tests" python3 -m unittest discover --start-directory tests/tools
 suite "Parity tool tests" python3 -m unittest discover --start-directory tests/parity
 suite "Bench tests" python3 -m unittest discover --start-directory tests/bench

@@ -208,7 +208,7 @@ fn options_that_are_wrong() {
     let mut row = |what: &str, option: &str, exit, errors: &[&str]| {
         table.row(what, |_| (), &[&format!("{RUN} {option}")], exit, errors);
     };
-    row("no such device", "--device gpu", 64, &["--device gpu: unknown; use auto, cpu, cuda or cuda:N"]);
+    row("no such device", "--device gpu", 64, &["--device gpu: unknown; use auto, cpu, cuda, cuda:N, wgpu or wgpu:N"]);
     row("no thread", "--threads 0", 64, &["--threads: 0 computes nothing; set 1 or more"]);
     row("no questions", "--questions questions.txt", 65, &["--questions: questions.txt: not found"]);
     row(

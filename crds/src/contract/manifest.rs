@@ -218,7 +218,7 @@ pub struct CheckpointManifest {
     pub files: Vec<FileEntry>,
     /// False once a resume changed processor model or device.
     pub bit_exact: bool,
-    /// Processor or device that computed it (`cpu: …`, `cuda: …`); another one can't continue to the bit.
+    /// Processor or device that computed it (`cpu: …`, `cuda: …`, `wgpu: …`); another one can't continue to the bit.
     pub device: String,
     pub trainer: TrainerBuild,
 }

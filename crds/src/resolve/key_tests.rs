@@ -167,6 +167,7 @@ const FIELDS: &[(&str, &str, Effect)] = &[
     ("SFT", "dataset.maxScanBytes=7", Effect::Same),
     ("PT", "vocabulary={addTokens: [x]}", Effect::Other),
     ("SFT", "vocabulary={addTokens: [x]}", Effect::Other),
+    ("PT", "vocabulary.addTokens=[angina]", Effect::Other),
     ("SFT", "full={}", Effect::Other),
     ("SFT", "podTemplate.image=other", Effect::Same),
 ];

@@ -7,7 +7,7 @@ use crate::{
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ComputeArgs {
-    /// Where to compute: auto, cpu, cuda or cuda:N.
+    /// Where to compute: auto, cpu, cuda, cuda:N (NVIDIA), wgpu or wgpu:N (Vulkan).
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
     /// Threads on the CPU; the default is all that this process may use. Results do not depend on it.

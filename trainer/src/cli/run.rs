@@ -136,8 +136,11 @@ pub fn start(attempt: &StageRun, monitor: &mut Monitor) -> Result<StageEnd> {
         Device::Cpu => attempt.run::<Flex>(monitor, &Default::default()),
         #[cfg(feature = "cuda")]
         Device::Cuda(ordinal) => attempt.run::<crate::ops::Cuda>(monitor, &burn_cuda::CudaDevice::new(ordinal)),
-        #[cfg(not(feature = "cuda"))]
-        Device::Cuda(_) => Err(Failure::device("this binary was built without CUDA; use --device cpu")),
+        #[cfg(feature = "wgpu")]
+        device @ Device::Wgpu(_) => attempt.run::<crate::ops::Wgpu>(monitor, &crate::ops::wgpu_device(device)?),
+        // No request resolves to a device that the binary was built without.
+        #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+        device => Err(Failure::device(format!("this medtrain was built without {device}; use --device cpu"))),
     }
 }
 

@@ -1,20 +1,9 @@
-//! NVIDIA GPUs by burn's CUDA backend, with the plain bodies. Fusion stays off until parity with the CPU is shown on a
-//! device.
-
-use burn::tensor::Tensor;
-
-use super::LmBackend;
+//! NVIDIA GPUs by burn's CUDA backend. Fusion stays off until parity with the CPU is shown on a device.
+//!
+//! Known: its products of f32 matrices are TF32, with 10 bits of fraction. cubek-matmul 0.2.0 tries the kernel for tensor
+//! cores first (`launch/strategy.rs`, `auto`), which rounds both sides (`definition/blueprint.rs`, `adjust_dtypes`), and
+//! burn 0.21 passes no other choice on.
 
 pub type Cuda = burn_cuda::Cuda<f32, i32>;
 
-impl LmBackend for Cuda {
-    type Frozen = Tensor<Self, 2>;
-
-    fn freeze(weight: Tensor<Self, 2>) -> Self::Frozen {
-        weight
-    }
-
-    fn thaw(weight: &Self::Frozen) -> Tensor<Self, 2> {
-        weight.clone()
-    }
-}
+plain_bodies!(Cuda);

@@ -10,13 +10,35 @@
 //! Holds: a batch is packed, `n` tokens in a row with [`Segments`] marking the sequences, so there is no padding and a
 //! sequence never sees another; no op of the training path reduces in an order that depends on the number of threads.
 
+/// Gives a backend the plain bodies, with its weights as ordinary tensors.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+macro_rules! plain_bodies {
+    ($backend:ty) => {
+        impl crate::ops::LmBackend for $backend {
+            type Frozen = burn::tensor::Tensor<Self, 2>;
+
+            fn freeze(weight: burn::tensor::Tensor<Self, 2>) -> Self::Frozen {
+                weight
+            }
+
+            fn thaw(weight: &Self::Frozen) -> burn::tensor::Tensor<Self, 2> {
+                weight.clone()
+            }
+        }
+    };
+}
+
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod flex;
 pub mod plain;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
 #[cfg(feature = "cuda")]
 pub use cuda::Cuda;
+#[cfg(feature = "wgpu")]
+pub use wgpu::{Wgpu, wgpu_device};
 
 use std::{fmt::Debug, sync::Arc};
 

@@ -1,12 +1,13 @@
-//! Asks the CUDA driver which GPUs there are, without linking against it.
+//! Asks the CUDA driver which GPUs there are.
 //!
 //! Holds: only `cuInit` and queries are called; nothing is allocated and no context is made.
-#![allow(unsafe_code)] // dlopen has no safe form
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
+use super::Library;
+
 /// Names of the GPUs that the process sees, by ordinal; `Err` says why the driver can't be asked.
-pub(super) fn cuda_devices() -> Result<Vec<String>, String> {
+pub(crate) fn devices() -> Result<Vec<String>, String> {
     let driver = Driver::open(c"libcuda.so.1")?;
     driver.devices()
 }
@@ -23,15 +24,10 @@ struct Driver {
 
 impl Driver {
     fn open(library: &CStr) -> Result<Self, String> {
-        // SAFETY: the name is a C string; loading the driver runs its constructors, which is what any CUDA program does.
-        let handle = unsafe { libc::dlopen(library.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        if handle.is_null() {
-            return Err(format!("the NVIDIA driver ({}) is not installed here", library.to_string_lossy()));
-        }
+        let library = Library::open(library, "the NVIDIA driver")?;
         let (init, count, name) =
-            (symbol(handle, c"cuInit")?, symbol(handle, c"cuDeviceGetCount")?, symbol(handle, c"cuDeviceGetName")?);
+            (library.symbol(c"cuInit")?, library.symbol(c"cuDeviceGetCount")?, library.symbol(c"cuDeviceGetName")?);
         // SAFETY: the symbols were found in the driver (not null), and their types are those of cuda.h since CUDA 2.0.
-        // The handle is never closed, so the functions stay valid.
         unsafe {
             Ok(Self {
                 init: std::mem::transmute::<*mut c_void, Init>(init),
@@ -65,12 +61,6 @@ impl Driver {
         let bytes: Vec<u8> = name.iter().take_while(|c| **c != 0).map(|c| *c as u8).collect();
         if code == 0 { String::from_utf8_lossy(&bytes).into_owned() } else { "unknown".to_owned() }
     }
-}
-
-fn symbol(handle: *mut c_void, name: &CStr) -> Result<*mut c_void, String> {
-    // SAFETY: `handle` came from dlopen and was not closed; `name` is a C string.
-    let found = unsafe { libc::dlsym(handle, name.as_ptr()) };
-    if found.is_null() { Err(format!("the NVIDIA driver has no {}", name.to_string_lossy())) } else { Ok(found) }
 }
 
 #[cfg(test)]
