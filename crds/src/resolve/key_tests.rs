@@ -165,9 +165,8 @@ const FIELDS: &[(&str, &str, Effect)] = &[
     ("SFT", "dataset.weights=[2]", Effect::Other),
     ("SFT", "dataset.format=messages", Effect::Other),
     ("SFT", "dataset.maxScanBytes=7", Effect::Same),
-    ("PT", "vocabulary={addTokens: [x]}", Effect::Other),
-    ("SFT", "vocabulary={addTokens: [x]}", Effect::Other),
-    ("PT", "vocabulary.addTokens=[angina]", Effect::Other),
+    ("PT", "vocabulary.addTokens=[x]", Effect::Other),
+    ("SFT", "vocabulary.addTokens=[x]", Effect::Other),
     ("SFT", "full={}", Effect::Other),
     ("SFT", "podTemplate.image=other", Effect::Same),
 ];
