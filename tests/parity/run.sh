@@ -25,8 +25,11 @@ trl024=$(packages_over parity-trl024 "$parity/requirements-trl024.txt" "$python"
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-fresh=$scratch/parity
+# Where scripts find the rest of the repository by their own place.
+fresh=$scratch/tests/parity
+mkdir "$scratch/tests"
 cp -r "$parity" "$fresh"
+ln -s "$root/trainer" "$scratch/trainer"
 notes=$scratch/notes.jsonl
 failed=0
 export PYTHONDONTWRITEBYTECODE=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
@@ -38,7 +41,7 @@ made() {
         failed=1
     }
 }
-for script in model lora peft optim trajectory sampling generation ppo gguf; do
+for script in model lora vocabulary peft optim trajectory sampling generation ppo gguf; do
     made "${script}_fixtures.py"
 done
 gguf=$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
