@@ -44,12 +44,15 @@ pub(super) struct Facts {
     pub weight: u64,
 }
 
+/// The name of a model that tokens are added to, and the lists of them.
+type GrownName = (String, Vec<Vec<String>>);
+
 /// What was found out about each external input; failures are remembered, so that each is told once.
 #[derive(Default)]
 pub(super) struct Origins {
     found: BTreeMap<String, Option<Rc<External>>>,
     origins: BTreeMap<String, Option<Rc<Origin>>>,
-    grown: BTreeMap<(String, Vec<Vec<String>>), Option<Rc<Origin>>>,
+    grown: BTreeMap<GrownName, Option<Rc<Origin>>>,
 }
 
 /// How a source that is no stage is called here.
