@@ -15,8 +15,7 @@ impl<B: LmBackend> Decoder<B> {
     /// have more rows than tokens.
     ///
     /// The row of each id in `pieces` is the mean of the rows of its pieces, in the embedding and, if it is not tied, in
-    /// the head (Koto et al. 2021, IndoBERTweet, section 3.2: of the starts that they tried, the mean of the subwords was
-    /// the best and cut the pre-training needed to a fifth). Sums are taken in f64. Other new rows are 0.
+    /// the head (averaged subwords: Koto et al. 2021, IndoBERTweet). Sums are taken in f64. Other new rows are 0.
     ///
     /// # Errors
     /// 70 for an id or a piece outside of the matrix.
