@@ -47,6 +47,7 @@ done
 gguf=$cache/models/SmolLM2-135M-Instruct.Q4_1.gguf
 made smollm2_fixture.py "$gguf"
 made tokenizer_fixtures.py --smollm2 "$gguf"
+made stop_fixtures.py --smollm2 "$model"
 made template_fixtures.py --published "$templates" --smollm2 "$model"
 PYTHONPATH=$trl04 made ppo_trl_fixtures.py
 PYTHONPATH=$trl04 made ppo_loop_fixtures.py
@@ -59,6 +60,8 @@ MEDTRAIN_PARITY=$fresh MEDTRAIN_PARITY_NOTES=$notes step "Ours against them" \
 # The other direction: what the trainer writes, in the libraries that people load it with.
 out=$scratch/out
 few=(--set=stages.ppo.ppo.totalEpisodes=16 --set=stages.ppo.ppo.maxNewTokens=8 --set=stages.ppo.ppo.numPpoEpochs=2)
+# The first stage grows the vocabulary: transformers and peft have to open that, too.
+few+=('--set=stages.pt.vocabulary.addTokens=["electrocardiogram", "angina pectoris"]')
 for stage in pt sft rm; do
     few+=("--set=stages.$stage.train.maxSteps=2" "--set=stages.$stage.train.maxEvalSamples=4")
 done

@@ -231,6 +231,29 @@ fn the_text_streams_up_to_a_stop_string_and_ends_before_it() {
     assert!(free.ids.starts_with(&stopped.ids) && stopped.ids.len() < free.ids.len());
 }
 
+/// By SmolLM2's tokens (tests/parity/stop_fixtures.py): within a token, across several, in Chinese, never.
+#[test]
+fn stop_strings_end_an_answer_after_the_token_that_they_end_it_after_in_transformers() {
+    let Some(dir) = std::env::var_os("MEDTRAIN_SMOLLM2").map(PathBuf::from) else {
+        eprintln!("skipped: MEDTRAIN_SMOLLM2 names no directory with SmolLM2-135M-Instruct");
+        return;
+    };
+    let tokenizer = Tokenizer::load(&dir).unwrap();
+    for case in parity::fixture("stop_strings")["cases"].as_array().unwrap() {
+        let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+        for (string, expected) in case["stops"].as_object().unwrap() {
+            let rules = StopRules::new(vec![], vec![string.clone()], 1000).unwrap();
+            let (mut state, mut decoder) = (rules.start(), DecodeStream::new(&tokenizer, true));
+            let ends = |id: &u32| {
+                let piece = decoder.push(*id).unwrap().unwrap_or_default();
+                state.push(*id, &piece).finish == Some(StopString)
+            };
+            let ended = ids.iter().position(ends).map(|at| at + 1);
+            parity::hold_same("generation: tokens up to a stop string", string, &json!(ended), expected);
+        }
+    }
+}
+
 /// Sixty-four prompts (English, Chinese, digits, code, emoji, chats): every logit of every position through a
 /// projection, the best ones of the last, and 64 greedy tokens up to where transformers' own choice hangs on less than
 /// 1e-4.
