@@ -16,8 +16,8 @@ suite() {
     fi
 }
 
-# What waits for clusters of its own, beside the end-to-end tests that mostly wait for theirs.
-others_with_a_cluster() {
+# What runs beside the end-to-end tests that mostly wait for their cluster.
+others() {
     until [[ -e $scratch/waits ]]; do
         sleep 1
         # Interrupted: that ended the script, and not what it runs beside.
@@ -25,6 +25,8 @@ others_with_a_cluster() {
     done
     suite "Scale tests" bash tests/scale/run.sh 50
     suite "Chart tests on a cluster" bash tests/chart/cluster/run.sh
+    suite "Image tests" python3 -m unittest discover --start-directory images
+    suite "Lint" bash "$tools/lint.sh"
 }
 
 bash "$tools/prerequisites.sh"
@@ -36,8 +38,7 @@ export MEDTRAIN_SMOLLM2 MEDTRAIN_CHAT_TEMPLATES PYTHONDONTWRITEBYTECODE=1
 
 suite "Rust tests" cargo test --release --locked --workspace --exclude medtrain-e2e --no-fail-fast
 suite "Sample data tests" python3 -m unittest discover --start-directory tests/data/make
-suite "Image tests" python3 -m unittest discover --start-directory images
-others_with_a_cluster >"$scratch/others" 2>&1 &
+others >"$scratch/others" 2>&1 &
 MEDTRAIN_E2E_LAST=$scratch/waits suite "End-to-end tests" bash tests/e2e/run.sh
 touch "$scratch/waits"
 wait
@@ -51,7 +52,6 @@ suite "Tool tests" python3 -m unittest discover --start-directory tests/tools
 suite "Parity tool tests" python3 -m unittest discover --start-directory tests/parity
 suite "Bench tests" python3 -m unittest discover --start-directory tests/bench
 suite "Chart tests" bash tests/chart/run.sh
-step "Lint" bash "$tools/lint.sh" || printf ', Lint' >>"$scratch/failed"
 
 failed=$(cat "$scratch/failed")
 if [[ -n $failed ]]; then

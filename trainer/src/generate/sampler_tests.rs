@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{processors::argmax, sampler::*, stop::FinishReason::*, *};
 use crate::{
-    data::{Tokenizer, fixture::tiny_tokenizer},
+    data::{DecodeStream, Tokenizer, fixture::tiny_tokenizer},
     failure::Result,
     model::{Decoder, ModelConfig, load},
     ops::{Segments, to_host},
