@@ -20,8 +20,8 @@ step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medt
 model=$(bash "$tools/model.sh" "$medtrain")
 templates=$(bash "$tools/chat-templates.sh")
 python=${PARITY_PYTHON:-$(virtual_environment parity-venv "$parity/requirements.txt")}
-trl04=$(packages_over parity-trl04 "$parity/requirements-trl04.txt" "$python")
-trl024=$(packages_over parity-trl024 "$parity/requirements-trl024.txt" "$python")
+trl04=$(environment_over parity-trl04 "$parity/requirements-trl04.txt" "$python")
+trl024=$(environment_over parity-trl024 "$parity/requirements-trl024.txt" "$python")
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -49,9 +49,9 @@ made smollm2_fixture.py "$gguf"
 made tokenizer_fixtures.py --smollm2 "$gguf"
 made stop_fixtures.py --smollm2 "$model"
 made template_fixtures.py --published "$templates" --smollm2 "$model"
-PYTHONPATH=$trl04 made ppo_trl_fixtures.py
-PYTHONPATH=$trl04 made ppo_loop_fixtures.py
-PYTHONPATH=$trl024 made ppo_loop_fixtures.py
+python=$trl04 made ppo_trl_fixtures.py
+python=$trl04 made ppo_loop_fixtures.py
+python=$trl024 made ppo_loop_fixtures.py
 
 export MEDTRAIN_SMOLLM2=$model MEDTRAIN_CHAT_TEMPLATES=$templates
 MEDTRAIN_PARITY=$fresh MEDTRAIN_PARITY_NOTES=$notes step "Ours against them" \
