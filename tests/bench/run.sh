@@ -6,9 +6,17 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../tools/prelude.sh"
 bench=$root/tests/bench
 
+# packages_over NAME REQUIREMENTS: a kept folder with these packages alone, for PYTHONPATH; what they need is the peer's.
+packages_over() {
+    kept "$1" "$2" unpack_packages "$2"
+}
+unpack_packages() {
+    pip_of "$python" install --no-deps --target "$2" --requirement "$1"
+}
+
 make_llama() {
     CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF" \
-        unpack_packages "$bench/requirements-llama.txt" "$python" "$1"
+        unpack_packages "$bench/requirements-llama.txt" "$1"
 }
 
 make_store() {
@@ -44,7 +52,7 @@ target=$(target_dir)
 extras=$target/bench-extras
 mkdir -p "$extras/store"
 say "Preparing TRL's PPO, llama.cpp and an S3 client (the first time: about 6 minutes on 2 cores)"
-extra ppo packages_over bench-ppo "$bench/requirements-ppo.txt" "$python"
+extra ppo packages_over bench-ppo "$bench/requirements-ppo.txt"
 extra llama kept bench-llama "$bench/requirements-llama.txt" make_llama
 extra store/s5cmd store_client
 extra store/weed bash "$root/tests/cluster/build.sh" weed

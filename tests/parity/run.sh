@@ -15,6 +15,24 @@ elif (($# > 0)); then
     exit 64
 fi
 
+# environment_over NAME REQUIREMENTS INTERPRETER: a kept environment with these packages and what they need, over the
+# interpreter's own, which torch is taken from; prints its interpreter.
+environment_over() {
+    local directory
+    directory=$(kept "$1" "$2" make_environment_over "$2" "$3") && printf '%s\n' "$directory/bin/python"
+}
+# shellcheck disable=SC2329 # by kept
+make_environment_over() {
+    local listed site='import sysconfig; print(sysconfig.get_path("purelib"))' status=0
+    "$2" -m venv "$3" || return
+    "$2" -c "$site" >"$("$3/bin/python" -c "$site")/base.pth"
+    listed=$(mktemp)
+    grep --invert-match '^torch==' "$1" >"$listed"
+    pip_of "$3/bin/python" install --requirement "$listed" || status=$?
+    rm -f "$listed"
+    return "$status"
+}
+
 bash "$tools/prerequisites.sh"
 step "Building medtrain (the first time: about 9 minutes on 2 cores)" build_medtrain
 model=$(bash "$tools/model.sh" "$medtrain")

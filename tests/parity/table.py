@@ -7,16 +7,24 @@ A tolerance of 0 means: the same to the bit, or the same text; `ours` and `their
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 COLUMNS = ("quantity", "values", "worst case", "ours", "theirs", "difference", "tolerance")
 
 
+def read(line: str) -> dict:
+    """A comparison; JSON has no word for what is no number but null."""
+    return {key: math.nan if value is None else value for key, value in json.loads(line).items()}
+
+
 def nearness(note: dict) -> float:
-    """How much of the tolerance is used; beyond 1 it is exceeded."""
+    """How much of the tolerance is used; beyond 1 it is exceeded. What is no number exceeds any."""
+    if not math.isfinite(note["difference"]):
+        return math.inf
     if note["tolerance"] > 0:
         return note["difference"] / note["tolerance"]
-    return float("inf") if note["difference"] > 0 else 0.0
+    return math.inf if note["difference"] > 0 else 0.0
 
 
 def lines(notes: list[dict]) -> list[tuple[str, ...]]:
@@ -47,7 +55,7 @@ def printed(table: list[tuple[str, ...]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notes", type=Path)
-    notes = [json.loads(line) for line in parser.parse_args().notes.read_text().splitlines()]
+    notes = [read(line) for line in parser.parse_args().notes.read_text().splitlines()]
     print(printed(lines(notes)))
     beyond = [note for note in notes if nearness(note) > 1]
     print(f"{len(notes)} comparisons, {len(beyond)} beyond their tolerance")

@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parent / "mutations"))
 
 from mutate import MUTATIONS, problem
-from table import lines, nearness
+from table import lines, nearness, read
 
 
 class Mutations(unittest.TestCase):
@@ -32,6 +32,11 @@ class Table(unittest.TestCase):
     def test_what_must_be_the_same_is_beyond_as_soon_as_it_differs(self):
         self.assertEqual(nearness(note("", 1.0, 0.0)), float("inf"))
         self.assertEqual(lines([note("a", 0.0, 0.0, 3)]), [("loss", "3", "", "3", "3", "none", "same")])
+
+    def test_what_is_no_number_is_beyond_any_tolerance_and_is_shown(self):
+        broken = read('{"quantity": "loss", "case": "a", "compared": 1, "ours": null, "theirs": 1, "difference": null, "tolerance": 9}')
+        self.assertEqual(nearness(broken), float("inf"))
+        self.assertEqual(lines([note("b", 0.5, 1.0), broken])[0][2:], ("a", "nan", "1", "nan", "9.0e+00"))
 
 
 if __name__ == "__main__":

@@ -105,34 +105,3 @@ make_environment() {
     }
     pip_of "$2/bin/python" install --requirement "$1"
 }
-
-# packages_over NAME REQUIREMENTS INTERPRETER: a kept folder with these packages alone, for PYTHONPATH; the rest, torch
-# included, is the interpreter's.
-packages_over() {
-    kept "$1" "$2" unpack_packages "$2" "$3"
-}
-unpack_packages() {
-    local listed status=0
-    listed=$(mktemp)
-    grep --invert-match '^torch==' "$1" >"$listed"
-    pip_of "$2" install --no-deps --target "$3" --requirement "$listed" || status=$?
-    rm -f "$listed"
-    return "$status"
-}
-
-# environment_over NAME REQUIREMENTS INTERPRETER: a kept environment with these packages and what they need, over the
-# interpreter's own, which torch is taken from; prints its interpreter.
-environment_over() {
-    local directory
-    directory=$(kept "$1" "$2" make_environment_over "$2" "$3") && printf '%s\n' "$directory/bin/python"
-}
-make_environment_over() {
-    local listed site='import sysconfig; print(sysconfig.get_path("purelib"))' status=0
-    "$2" -m venv "$3" || return
-    "$2" -c "$site" >"$("$3/bin/python" -c "$site")/base.pth"
-    listed=$(mktemp)
-    grep --invert-match '^torch==' "$1" >"$listed"
-    pip_of "$3/bin/python" install --requirement "$listed" || status=$?
-    rm -f "$listed"
-    return "$status"
-}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make test`: every test, the slow ones on the real model included, then `make lint`.
+# `make test`: every test, the slow ones on the real model included, and `make lint`.
 # All suites run even if one fails; the last line counts the tests of all of them.
 source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 

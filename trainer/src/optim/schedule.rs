@@ -45,51 +45,12 @@ pub fn warmup_steps(total: u64, args: &TrainArgs) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use medtrain_crds::stage::{IntervalStrategy, OverlongPolicy};
-
     use super::*;
-    use crate::parity;
+    use crate::{data::prepare::tests::train_args, parity};
 
     fn args() -> TrainArgs {
-        TrainArgs {
-            learning_rate: 2e-4,
-            lr_scheduler_type: LrSchedulerType::Linear,
-            warmup_ratio: 0.0,
-            warmup_steps: 0,
-            num_train_epochs: 1.0,
-            max_steps: None,
-            per_device_train_batch_size: 4,
-            per_device_eval_batch_size: 4,
-            gradient_accumulation_steps: 1,
-            weight_decay: 0.0,
-            adam_beta1: 0.9,
-            adam_beta2: 0.999,
-            adam_epsilon: 1e-8,
-            max_grad_norm: 1.0,
-            gradient_checkpointing: false,
-            eval_strategy: IntervalStrategy::No,
-            eval_steps: 500,
-            save_strategy: IntervalStrategy::No,
-            save_steps: 500,
-            save_total_limit: None,
-            logging_steps: 10,
-            logging_first_step: true,
-            max_length: 512,
-            block_size: 1024,
-            packing: false,
-            train_on_inputs: false,
-            overlong: OverlongPolicy::Truncate,
-            max_train_samples: None,
-            max_eval_samples: None,
-            chat_template: None,
-            save_dtype: None,
-            log_samples: false,
-            early_stopping_patience: None,
-            early_stopping_threshold: 0.0,
-            load_best_model_at_end: false,
-            metric_for_best_model: None,
-            greater_is_better: None,
-        }
+        let lr_scheduler_type = LrSchedulerType::Linear;
+        TrainArgs { learning_rate: 2e-4, lr_scheduler_type, warmup_ratio: 0.0, warmup_steps: 0, ..train_args() }
     }
 
     fn curve(schedule: LrSchedulerType, warmup: u64, total: u64) -> Vec<f64> {

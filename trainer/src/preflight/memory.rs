@@ -1,7 +1,8 @@
 //! How much memory a stage takes at its peak, on the CPU in f32: counted from shapes, before anything is loaded.
 //!
-//! A stage has three peaks, and the highest counts: loading (weights and the mapped file they are read from), training,
-//! and merging (the model that was trained, and the merged one read back). Per token and layer a training pass keeps
+//! A stage has three peaks, and the highest counts: loading (weights and the file they are read from, whose pages are
+//! given back as they are copied, but by a system that need not heed it), training, and merging (the model that was
+//! trained, and the merged one read back). Per token and layer a training pass keeps
 //! `2h + 2·heads·d + 2·kv_heads·d + 2·ffn + heads + 2` floats, one for each rank of an adapted projection, and
 //! `heads·d + kv_heads·d` more where heads are normalised; with gradient checkpointing `h`, and the rest for one layer
 //! only.
