@@ -7,8 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/prelude.sh"
 clippy() {
     cargo clippy --quiet --release --locked -p medtrain-crds --all-targets -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-trainer --all-targets --test '*' -- -D warnings &&
-        cargo clippy --quiet --release --locked -p medtrain-trainer --features cuda,wgpu --lib --bins --test vulkan \
-            -- -D warnings &&
+        cargo clippy --quiet --release --locked -p medtrain-trainer --features cuda,wgpu --lib --bins \
+            --test vulkan --test cuda -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-crds --features k8s --all-targets -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-operator --all-targets --test '*' -- -D warnings &&
         cargo clippy --quiet --release --locked -p medtrain-e2e --lib --test '*' -- -D warnings &&

@@ -1,9 +1,17 @@
-//! NVIDIA GPUs by burn's CUDA backend. Fusion stays off until parity with the CPU is shown on a device.
+//! NVIDIA GPUs by CubeCL's CUDA runtime, without burn's fusion.
 //!
-//! Known: its products of f32 matrices are TF32, with 10 bits of fraction. cubek-matmul 0.2.0 tries the kernel for tensor
-//! cores first (`launch/strategy.rs`, `auto`), which rounds both sides (`definition/blueprint.rs`, `adjust_dtypes`), and
-//! burn 0.21 passes no other choice on.
+//! cubek's own choice would be its kernel for tensor cores, which multiplies f32 as TF32, with 10 bits of fraction
+//! (cubek-matmul 0.2.0: `launch/strategy.rs`, `auto`; `definition/blueprint.rs`, `adjust_dtypes`).
+
+use cubecl::cuda::CudaRuntime;
+use cubek::matmul::launch::Strategy;
+
+use super::cube::Products;
 
 pub type Cuda = burn_cuda::Cuda<f32, i32>;
 
-plain_bodies!(Cuda);
+impl Products for CudaRuntime {
+    fn strategy() -> Strategy {
+        Strategy::SimpleUnit(Default::default())
+    }
+}

@@ -10,24 +10,8 @@
 //! Holds: a batch is packed, `n` tokens in a row with [`Segments`] marking the sequences, so there is no padding and a
 //! sequence never sees another; no op of the training path reduces in an order that depends on the number of threads.
 
-/// Gives a backend the plain bodies, with its weights as ordinary tensors.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
-macro_rules! plain_bodies {
-    ($backend:ty) => {
-        impl crate::ops::LmBackend for $backend {
-            type Frozen = burn::tensor::Tensor<Self, 2>;
-
-            fn freeze(weight: burn::tensor::Tensor<Self, 2>) -> Self::Frozen {
-                weight
-            }
-
-            fn thaw(weight: &Self::Frozen) -> burn::tensor::Tensor<Self, 2> {
-                weight.clone()
-            }
-        }
-    };
-}
-
+mod cube;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod flex;
@@ -180,12 +164,17 @@ pub struct LoraGrads<B: Backend> {
 /// A burn backend that can run a decoder. Shapes: `n` rows, `i` inputs, `o` outputs, `r` rank; weights are `[o, i]` as
 /// Hugging Face stores them.
 pub trait LmBackend: Backend {
-    /// A weight matrix `[o, i]` that does not change during a step, in whatever form multiplies fastest.
+    /// A weight matrix `[o, i]` that does not change during a step.
     type Frozen: Clone + Debug + Send + Sync + 'static;
 
     fn freeze(weight: Tensor<Self, 2>) -> Self::Frozen;
 
-    /// The matrix as `[o, i]`.
+    /// [`Self::freeze`] for a matrix that stays: in the smallest form that changes no result.
+    fn freeze_for_long(weight: Tensor<Self, 2>) -> Self::Frozen {
+        Self::freeze(weight)
+    }
+
+    /// The matrix as `[o, i]`, in f32.
     fn thaw(weight: &Self::Frozen) -> Tensor<Self, 2>;
 
     /// `y = x Wᵀ`: `[n, i]` to `[n, o]`.
@@ -366,9 +355,9 @@ pub trait LmBackend: Backend {
         plain::cached_attention(q, keys, values, places, shape)
     }
 
-    /// Sum of squares in double precision.
-    fn sum_squares(x: &Tensor<Self, 1>) -> f64 {
-        plain::sum_squares(x)
+    /// Sum of squares of all tensors, in double precision.
+    fn sum_squares<'a>(tensors: impl Iterator<Item = &'a Tensor<Self, 1>>) -> f64 {
+        tensors.map(plain::sum_squares).sum()
     }
 
     /// One AdamW step of a flat parameter and its two moments.

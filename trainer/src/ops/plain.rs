@@ -290,6 +290,9 @@ pub fn token_scores_backward<B: Backend>(
         dhs.push(dlogits.clone().matmul(head.clone()));
         dw = dw.map(|dw| dw + dlogits.transpose().matmul(part));
     }
+    if dhs.is_empty() {
+        dhs.push(h.zeros_like());
+    }
     (scores, Tensor::cat(dhs, 0), dw)
 }
 

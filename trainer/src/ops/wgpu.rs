@@ -1,12 +1,14 @@
 //! Any GPU with a Vulkan driver, by burn's wgpu backend, without fusion and without autotune (which kernel that chooses
 //! depends on timing, and on the kernel the last bits).
 //!
-//! Kernels go out as WGSL, which knows no tensor cores: products of f32 matrices stay f32, unlike `cuda`'s.
-//! Both share CubeCL and its kernels, and this one runs on Mesa's software device: `trainer/tests/vulkan` holds it to the
-//! CPU on machines without a GPU.
+//! Kernels go out as WGSL. CUDA has the same ones, and this backend runs on Mesa's software device:
+//! `trainer/tests/gpu/vulkan.rs` holds it to the CPU on machines without a GPU.
 
 use burn_wgpu::WgpuDevice;
+use cubecl::wgpu::WgpuRuntime;
+use cubek::matmul::launch::Strategy;
 
+use super::cube::Products;
 use crate::{
     device::{AdapterKind, Device},
     failure::{Failure, Result},
@@ -14,7 +16,11 @@ use crate::{
 
 pub type Wgpu = burn_wgpu::Wgpu<f32, i32>;
 
-plain_bodies!(Wgpu);
+impl Products for WgpuRuntime {
+    fn strategy() -> Strategy {
+        Strategy::SimpleUnit(Default::default())
+    }
+}
 
 /// burn's name of a [`Device::Wgpu`].
 ///

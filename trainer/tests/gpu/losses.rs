@@ -6,16 +6,16 @@ use burn::{
     tensor::{Bool, Tensor, TensorData, backend::AutodiffBackend},
 };
 use burn_flex::Flex;
-use medtrain_trainer::{
-    objective::{
-        bradley_terry::{centering_loss, pairwise_loss},
-        policy_loss::clipped_surrogate,
-        value_loss::clipped_value_loss,
-    },
-    ops::Wgpu,
+use medtrain_trainer::objective::{
+    bradley_terry::{centering_loss, pairwise_loss},
+    policy_loss::clipped_surrogate,
+    value_loss::clipped_value_loss,
 };
 
-use crate::{Results, hold, on_software, values};
+use crate::{
+    Gpu,
+    compare::{Results, hold, on_gpu, values},
+};
 
 fn host<B: AutodiffBackend>(tensor: Tensor<B, 1>) -> Vec<f32> {
     tensor.into_data().to_vec().unwrap()
@@ -59,10 +59,10 @@ fn losses<B: AutodiffBackend>(device: &B::Device, n: usize) -> Results {
 
 #[test]
 fn losses_of_reward_model_and_ppo_with_their_gradients() {
-    on_software(|device| {
+    on_gpu(|device| {
         for n in [1, 3, 7, 33, 130] {
             let cpu = losses::<Autodiff<Flex>>(&Default::default(), n);
-            hold(&format!("losses of {n}"), &cpu, &losses::<Autodiff<Wgpu>>(device, n), 1e-5);
+            hold(&format!("losses of {n}"), &cpu, &losses::<Autodiff<Gpu>>(device, n), 1e-5);
         }
     });
 }

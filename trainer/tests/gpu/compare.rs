@@ -1,13 +1,4 @@
-//! The CubeCL path against the CPU's: each computation once on flex, whose kernels the parity tests hold to
-//! transformers and torch, and once through burn's wgpu backend on Mesa's software Vulkan device. CUDA runs the same
-//! bodies by the same CubeCL, with another compiler.
-//!
-//! `make test-vulkan` runs it; plain `cargo test` does not build it.
-
-mod commands;
-mod losses;
-mod model;
-mod ops;
+//! How results of two backends are compared.
 
 use std::{
     panic,
@@ -15,37 +6,24 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use burn_wgpu::WgpuDevice;
-use medtrain_trainer::{
-    device::{AdapterKind, Device},
-    ops::wgpu_device,
-};
+use burn::tensor::backend::BackendTypes;
+
+use crate::{Gpu, gpu};
 
 /// Named results of a computation, in the order in which they came.
-type Results = Vec<(String, Vec<f32>)>;
+pub type Results = Vec<(String, Vec<f32>)>;
 
-/// The software adapter, wherever it stands in the list.
-fn software() -> Device {
-    let cpu = |device: &Device| device.adapter().is_none_or(|adapter| adapter.kind == AdapterKind::Cpu);
-    let found = (0..).map(Device::Wgpu).find(cpu).expect("the numbers do not end");
-    assert!(
-        found.adapter().is_some(),
-        "Vulkan has no software device here: install mesa-vulkan-drivers and libvulkan1 (Debian's names)"
-    );
-    found
-}
-
-/// Runs a test's work with the software device.
+/// Runs a test's work with the device.
 ///
 /// A kernel that fails on the thread that serves the device leaves wrong values without an error, so a panic on any
 /// thread but the tests' own fails the test, too.
-fn on_software(work: impl FnOnce(&WgpuDevice)) {
-    let panics = panics_beside(|| work(&wgpu_device(software()).unwrap()));
+pub fn on_gpu(work: impl FnOnce(&<Gpu as BackendTypes>::Device)) {
+    let panics = panics_beside(|| work(&gpu()));
     assert!(panics.is_empty(), "panicked beside the test: {panics:?}");
 }
 
 /// What panicked meanwhile on threads that run no test. One at a time: the device serves all of them.
-fn panics_beside(work: impl FnOnce()) -> Vec<String> {
+pub fn panics_beside(work: impl FnOnce()) -> Vec<String> {
     static RUNNING: Mutex<()> = Mutex::new(());
     static HOOK: Once = Once::new();
     static TESTS: Mutex<Vec<ThreadId>> = Mutex::new(Vec::new());
@@ -72,14 +50,14 @@ fn panics_beside(work: impl FnOnce()) -> Vec<String> {
 }
 
 /// Holds all results to the CPU's: the largest difference in each, relative to the CPU's largest value in it.
-fn hold(case: &str, cpu: &Results, gpu: &Results, tolerance: f32) {
+pub fn hold(case: &str, cpu: &Results, gpu: &Results, tolerance: f32) {
     // As in the parity tests: what is below a thousandth, such as the gradient of a bias that softmax cancels, is
     // rounding of larger numbers.
     hold_above(1e-3, case, cpu, gpu, tolerance);
 }
 
 /// As [`hold`], where a result whose values are all below `floor` is what larger terms that cancel have left.
-fn hold_above(floor: f32, case: &str, cpu: &Results, gpu: &Results, tolerance: f32) {
+pub fn hold_above(floor: f32, case: &str, cpu: &Results, gpu: &Results, tolerance: f32) {
     let names =
         |results: &Results| results.iter().map(|(name, values)| (name.clone(), values.len())).collect::<Vec<_>>();
     assert_eq!(names(cpu), names(gpu), "{case}");
@@ -105,7 +83,7 @@ fn hold_above(floor: f32, case: &str, cpu: &Results, gpu: &Results, tolerance: f
 }
 
 /// Values in [-1, 1), the same for a seed.
-fn values(seed: u64, n: usize) -> Vec<f32> {
+pub fn values(seed: u64, n: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..n)
         .map(|_| {

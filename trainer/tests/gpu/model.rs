@@ -12,12 +12,15 @@ use medtrain_trainer::{
     adapter::{self, Adapter, Projection},
     generate::{Generation, Request, SamplingArgs, StopRules},
     model::{Decoder, Gradients, Parameter, Parameters, Pass, load},
-    ops::{LmBackend, Segments, Wgpu, to_host},
+    ops::{LmBackend, Segments, to_host},
     optim::adamw::{AdamW, clip_factor},
 };
 use serde_json::Value;
 
-use crate::{Results, hold, on_software, values};
+use crate::{
+    Gpu,
+    compare::{Results, hold, on_gpu, values},
+};
 
 /// What issue and design ask for is 1e-5 of the loss and 1e-4 of the gradients; these are what is needed.
 const LOSS: f32 = 1e-6;
@@ -107,9 +110,9 @@ fn full<B: LmBackend>(device: &B::Device, family: &str) -> [Results; 3] {
 
 #[test]
 fn logits_loss_and_every_gradient_of_each_family() {
-    on_software(|device| {
+    on_gpu(|device| {
         for family in FAMILIES {
-            let [cpu, gpu] = [full::<Flex>(&Default::default(), family), full::<Wgpu>(device, family)];
+            let [cpu, gpu] = [full::<Flex>(&Default::default(), family), full::<Gpu>(device, family)];
             for (index, (what, tolerance)) in
                 [("logits", GRADIENTS), ("loss", LOSS), ("gradients", GRADIENTS)].into_iter().enumerate()
             {
@@ -159,9 +162,9 @@ fn lora<B: LmBackend>(device: &B::Device, family: &str) -> [Results; 2] {
 
 #[test]
 fn lora_with_dropout_and_gradient_checkpointing() {
-    on_software(|device| {
+    on_gpu(|device| {
         for family in ["smollm2", "mistral", "qwen3"] {
-            let [cpu, gpu] = [lora::<Flex>(&Default::default(), family), lora::<Wgpu>(device, family)];
+            let [cpu, gpu] = [lora::<Flex>(&Default::default(), family), lora::<Gpu>(device, family)];
             assert!(cpu[0][0].1 != cpu[0][1].1, "{family}: dropout is on");
             hold(&format!("{family} lora loss"), &cpu[0], &gpu[0], LOSS);
             hold(&format!("{family} lora gradients"), &cpu[1], &gpu[1], GRADIENTS);
@@ -196,9 +199,9 @@ fn six_steps<B: LmBackend>(device: &B::Device, with_lora: bool) -> Vec<f32> {
 
 #[test]
 fn six_steps_of_adamw_with_lora_and_with_all_weights() {
-    on_software(|device| {
+    on_gpu(|device| {
         for with_lora in [true, false] {
-            let (cpu, gpu) = (six_steps::<Flex>(&Default::default(), with_lora), six_steps::<Wgpu>(device, with_lora));
+            let (cpu, gpu) = (six_steps::<Flex>(&Default::default(), with_lora), six_steps::<Gpu>(device, with_lora));
             assert!(cpu[5] < cpu[0] - 0.1, "it learns: {cpu:?}");
             let one = |losses: &[f32]| vec![("loss".into(), losses.to_vec())];
             hold(&format!("first step, lora {with_lora}"), &one(&cpu[..1]), &one(&gpu[..1]), LOSS);
@@ -215,12 +218,12 @@ fn greedy_answers_from_the_cache_are_those_of_transformers() {
     let requests: Vec<Request> = prompts.into_iter().map(|ids| Request { ids, stream: 0 }).collect();
     let args = SamplingArgs::greedy(fixture_of["max_new_tokens"].as_u64().unwrap() as u32);
     let stop = StopRules::new(vec![], vec![], args.max_new_tokens).unwrap();
-    on_software(|device| {
+    on_gpu(|device| {
         for family in ["llama", "mistral", "qwen3"] {
             let run = &fixture_of["models"][family]["runs"][0];
             assert_eq!(run["arguments"].as_object().unwrap().len(), 0, "the plain run");
             let expected: Vec<Vec<u32>> = serde_json::from_value(run["answers"].clone()).unwrap();
-            let model = load::load::<Wgpu>(&fixture("models").join(family), 64, device).unwrap();
+            let model = load::load::<Gpu>(&fixture("models").join(family), 64, device).unwrap();
             // Fewer slots than prompts: slots are used again.
             let generation =
                 Generation { model: &model, adapter: None, args: &args, stop: &stop, tokenizer: None, batch: 2 };

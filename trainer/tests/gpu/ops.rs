@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
-use medtrain_trainer::ops::{
-    AdamWStep, AttentionShape, Dropout, LmBackend, RopeTable, Segments, TokenScores, Wgpu, to_host,
-};
+use medtrain_trainer::ops::{AdamWStep, AttentionShape, Dropout, LmBackend, RopeTable, Segments, TokenScores, to_host};
 
-use crate::{Results, hold, hold_above, on_software, values};
+use crate::{
+    Gpu,
+    compare::{Results, hold, hold_above, on_gpu, values},
+};
 
 /// Largest difference of an operation's result, relative to its largest value. flex's own kernels differ from the plain
 /// bodies by up to half of it.
@@ -178,7 +179,7 @@ fn flat<B: LmBackend>(device: &B::Device, n: usize) -> Results {
         [bench.random(1, [n]), Tensor::zeros([n], device), Tensor::zeros([n], device)];
     for step in 1..=3 {
         let gradient = bench.random(10 + step, [n]);
-        bench.results.push(("sum of squares".into(), vec![B::sum_squares(&gradient) as f32]));
+        bench.results.push(("sum of squares".into(), vec![B::sum_squares([&gradient].into_iter()) as f32]));
         let update = AdamWStep {
             learning_rate: 1e-2,
             beta1: 0.9,
@@ -201,12 +202,12 @@ const ROWS: [usize; 5] = [1, 3, 7, 33, 130];
 
 #[test]
 fn products_with_matrices() {
-    on_software(|device| {
+    on_gpu(|device| {
         for n in ROWS {
             for [i, o] in [[15, 7], [32, 33], [33, 64], [130, 258]] {
                 let sizes = [n, i, o];
                 let cpu = matrices::<Flex>(&Default::default(), sizes);
-                hold(&format!("products {sizes:?}"), &cpu, &matrices::<Wgpu>(device, sizes), TOLERANCE);
+                hold(&format!("products {sizes:?}"), &cpu, &matrices::<Gpu>(device, sizes), TOLERANCE);
             }
         }
     });
@@ -214,11 +215,11 @@ fn products_with_matrices() {
 
 #[test]
 fn norms_and_activation() {
-    on_software(|device| {
+    on_gpu(|device| {
         for n in ROWS {
             for h in [1, 15, 32, 67, 576] {
                 let cpu = norms_and_activations::<Flex>(&Default::default(), [n, h]);
-                let gpu = norms_and_activations::<Wgpu>(device, [n, h]);
+                let gpu = norms_and_activations::<Gpu>(device, [n, h]);
                 hold_above(CANCELLED, &format!("norms [{n}, {h}]"), &cpu, &gpu, TOLERANCE);
             }
         }
@@ -227,7 +228,7 @@ fn norms_and_activation() {
 
 #[test]
 fn attention_with_segments_windows_grouped_heads_and_a_cache() {
-    on_software(|device| {
+    on_gpu(|device| {
         for n in ROWS {
             for shape in [
                 AttentionShape { heads: 6, kv_heads: 2, head_dim: 8, window: None },
@@ -235,7 +236,7 @@ fn attention_with_segments_windows_grouped_heads_and_a_cache() {
                 AttentionShape { heads: 9, kv_heads: 3, head_dim: 64, window: Some(70) },
             ] {
                 let cpu = attention::<Flex>(&Default::default(), n, shape);
-                let gpu = attention::<Wgpu>(device, n, shape);
+                let gpu = attention::<Gpu>(device, n, shape);
                 hold_above(CANCELLED, &format!("attention {n} {shape:?}"), &cpu, &gpu, TOLERANCE);
             }
         }
@@ -244,12 +245,12 @@ fn attention_with_segments_windows_grouped_heads_and_a_cache() {
 
 #[test]
 fn embedding_and_head_of_any_vocabulary() {
-    on_software(|device| {
+    on_gpu(|device| {
         for n in ROWS {
             for ([h, vocab], temperature) in [([15, 6], 1.0), ([32, 131], 0.7), ([30, 257], 1.0), ([64, 1031], 1.3)] {
                 let sizes = [n, h, vocab];
                 let cpu = vocabulary::<Flex>(&Default::default(), sizes, temperature);
-                let gpu = vocabulary::<Wgpu>(device, sizes, temperature);
+                let gpu = vocabulary::<Gpu>(device, sizes, temperature);
                 hold(&format!("vocabulary {sizes:?}"), &cpu, &gpu, TOLERANCE);
             }
         }
@@ -258,9 +259,9 @@ fn embedding_and_head_of_any_vocabulary() {
 
 #[test]
 fn parameters_of_any_length() {
-    on_software(|device| {
+    on_gpu(|device| {
         for n in [1, 3, 7, 33, 130, 300_007] {
-            hold(&format!("flat {n}"), &flat::<Flex>(&Default::default(), n), &flat::<Wgpu>(device, n), TOLERANCE);
+            hold(&format!("flat {n}"), &flat::<Flex>(&Default::default(), n), &flat::<Gpu>(device, n), TOLERANCE);
         }
     });
 }

@@ -1,4 +1,4 @@
-//! The program itself with `--device wgpu:N`.
+//! The program itself with `--device`.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -6,7 +6,7 @@ mod support;
 use serde_json::Value;
 use support::{Lab, assert_ok, text};
 
-use crate::software;
+use crate::{NAMED, device};
 
 fn losses(lab: &Lab, stage: &str) -> Vec<f64> {
     let state = lab.json(lab.artifact(stage).join("trainer_state.json"));
@@ -16,7 +16,7 @@ fn losses(lab: &Lab, stage: &str) -> Vec<f64> {
 
 #[test]
 fn a_training_runs_on_the_device_and_logs_the_losses_of_the_processor() {
-    let device = software();
+    let device = device();
     let [cpu, gpu] = ["cpu".to_owned(), device.to_string()].map(|device| {
         let lab = Lab::new(1);
         for stage in ["pt", "sft", "rm", "ppo"] {
@@ -36,7 +36,7 @@ fn a_training_runs_on_the_device_and_logs_the_losses_of_the_processor() {
             assert!((ours - theirs).abs() <= tolerance * theirs.abs().max(1.0), "{stage} {step}: {ours} {theirs}");
         }
     }
-    let named = |value: &Value| value.as_str().is_some_and(|name| name.starts_with("wgpu: llvmpipe"));
+    let named = |value: &Value| value.as_str().is_some_and(|name| name.starts_with(NAMED));
     let folder = std::fs::canonicalize(gpu.artifact("ppo")).unwrap();
     let checkpoints = std::fs::read_dir(folder.parent().unwrap().join("checkpoints")).unwrap();
     let manifests: Vec<Value> =
@@ -48,9 +48,13 @@ fn a_training_runs_on_the_device_and_logs_the_losses_of_the_processor() {
 #[test]
 fn an_adapter_that_is_not_there_is_one_line() {
     let lab = Lab::new(1);
-    let output = lab.run().args(["--device", "wgpu:99"]).output().unwrap();
+    let absent = device().to_string().replace(|c: char| c.is_ascii_digit(), "") + "99";
+    let output = lab.run().args(["--device", &absent]).output().unwrap();
     assert_eq!(output.status.code(), Some(71), "{}", text(&output));
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(errors.contains("--device wgpu:99: this process sees ") && !errors.contains("panicked"), "{errors}");
+    assert!(
+        errors.contains(&format!("--device {absent}: this process sees ")) && !errors.contains("panicked"),
+        "{errors}"
+    );
     assert_eq!(errors.trim_end().lines().count(), 1, "{errors}");
 }
