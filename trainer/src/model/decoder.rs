@@ -43,7 +43,7 @@ impl<B: LmBackend> Shell<B> {
     /// The decoder over `parameters`, whose buffers it shares.
     pub fn fill(&self, parameters: &Parameters<B>) -> Result<Decoder<B>> {
         let read = &mut |name: &str, _: &[usize]| Ok(parameters.get(name).map(super::Parameter::vector));
-        let mut decoder = Decoder::build(Arc::clone(&self.config), 1, &self.device, read)?;
+        let mut decoder = Decoder::build(Arc::clone(&self.config), 1, &self.device, B::freeze, read)?;
         decoder.rope = self.rope.clone();
         Ok(decoder)
     }
@@ -78,21 +78,22 @@ impl<B: LmBackend> Decoder<B> {
         config: Arc<ModelConfig>,
         max_positions: usize,
         device: &B::Device,
+        freeze: fn(Tensor<B, 2>) -> B::Frozen,
         read: &mut ReadTensor<B>,
     ) -> Result<Self> {
         let embedding_shape = [config.vocab_size, config.hidden_size];
         let embed_tokens =
-            B::freeze(required(read, "model.embed_tokens.weight", &embedding_shape)?.reshape(embedding_shape));
+            freeze(required(read, "model.embed_tokens.weight", &embedding_shape)?.reshape(embedding_shape));
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         for index in 0..config.num_hidden_layers {
-            layers.push(build_layer(&config, index, read)?);
+            layers.push(build_layer(&config, index, freeze, read)?);
         }
         let norm = required(read, "model.norm.weight", &[config.hidden_size])?;
         let lm_head = match config.tie_word_embeddings {
             true => None,
             // A reward model has none.
             false if config.is_sequence_classifier() => None,
-            false => Some(B::freeze(required(read, "lm_head.weight", &embedding_shape)?.reshape(embedding_shape))),
+            false => Some(freeze(required(read, "lm_head.weight", &embedding_shape)?.reshape(embedding_shape))),
         };
         let rope = rope::table(&config, max_positions);
         Ok(Self { config, embed_tokens, layers, norm, lm_head, rope, device: device.clone() })
@@ -353,12 +354,17 @@ fn required<B: LmBackend>(read: &mut ReadTensor<B>, name: &str, shape: &[usize])
     })
 }
 
-fn build_layer<B: LmBackend>(config: &ModelConfig, index: usize, read: &mut ReadTensor<B>) -> Result<Layer<B>> {
+fn build_layer<B: LmBackend>(
+    config: &ModelConfig,
+    index: usize,
+    freeze: fn(Tensor<B, 2>) -> B::Frozen,
+    read: &mut ReadTensor<B>,
+) -> Result<Layer<B>> {
     let mut projections = Vec::with_capacity(Projection::ALL.len());
     for projection in Projection::ALL {
         let shape = projection.shape(config);
         let path = projection.path(index);
-        let weight = B::freeze(required(read, &format!("{path}.weight"), &shape)?.reshape(shape));
+        let weight = freeze(required(read, &format!("{path}.weight"), &shape)?.reshape(shape));
         let biased = match projection {
             Projection::Q | Projection::K | Projection::V => config.qkv_bias,
             Projection::O => config.o_bias,

@@ -46,7 +46,7 @@ impl<B: LmBackend> Decoder<B> {
         let mut config = self.config().clone();
         config.vocab_size = rows;
         config.raw.insert("vocab_size".into(), rows.into());
-        Self::build(Arc::new(config), self.max_positions(), self.device(), &mut |name, _| {
+        Self::build(Arc::new(config), self.max_positions(), self.device(), B::freeze_for_long, &mut |name, _| {
             Ok(parameters.get(name).map(Parameter::vector))
         })
     }

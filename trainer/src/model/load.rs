@@ -14,7 +14,7 @@ use crate::{
 pub fn load<B: LmBackend>(dir: &Path, max_positions: usize, device: &B::Device) -> Result<Decoder<B>> {
     let config = Arc::new(ModelConfig::load(dir)?);
     let files = ModelFiles::open(dir)?;
-    Decoder::build(config, max_positions, device, &mut |name, shape| {
+    Decoder::build(config, max_positions, device, B::freeze_for_long, &mut |name, shape| {
         if !files.contains(name) {
             return Ok(None);
         }
@@ -39,7 +39,7 @@ pub fn random<B: LmBackend>(
 ) -> Result<Decoder<B>> {
     let std = config.raw.get("initializer_range").and_then(serde_json::Value::as_f64).unwrap_or(0.02);
     let mut tensor = 0;
-    Decoder::build(Arc::new(config), max_positions, device, &mut |name, shape| {
+    Decoder::build(Arc::new(config), max_positions, device, B::freeze_for_long, &mut |name, shape| {
         tensor += 1;
         let mut values = vec![if name.contains("norm") { 1.0 } else { 0.0 }; shape.iter().product()];
         if shape.len() == 2 {

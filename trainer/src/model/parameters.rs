@@ -72,6 +72,6 @@ impl<B: LmBackend> Gradients<B> {
 
     /// Euclidean norm over all tensors, summed in name order.
     pub fn global_norm(&self) -> f64 {
-        self.by_name.values().map(|gradient| B::sum_squares(gradient)).sum::<f64>().sqrt()
+        B::sum_squares(self.by_name.values()).sqrt()
     }
 }

@@ -229,11 +229,16 @@ fn dropout_keeps_the_mean_and_drops_its_share() {
 fn linear_agrees_with_plain_ops_for_few_and_many_rows() {
     for n in [1, 3, 4, 5, 200] {
         let (x, w) = (random::<Flex, 2>(1, [n, 90]), random::<Flex, 2>(2, [130, 90]));
-        close("y", &Flex::project(&x, &w), &x.clone().matmul(w.clone().transpose()));
+        let frozen = Flex::freeze(w.clone());
+        close("y", &Flex::project(&x, &frozen), &x.clone().matmul(w.clone().transpose()));
         let dy = random::<Flex, 2>(3, [n, 130]);
-        close("dx", &Flex::project_input_grad(&dy, &w, None), &dy.clone().matmul(w.clone()));
+        close("dx", &Flex::project_input_grad(&dy, &frozen, None), &dy.clone().matmul(w.clone()));
         let start = random::<Flex, 2>(4, [n, 90]);
-        close("dx+", &Flex::project_input_grad(&dy, &w, Some(start.clone())), &(dy.clone().matmul(w.clone()) + start));
+        close(
+            "dx+",
+            &Flex::project_input_grad(&dy, &frozen, Some(start.clone())),
+            &(dy.clone().matmul(w.clone()) + start),
+        );
         close("dw", &Flex::project_weight_grad(&dy, &x), &dy.clone().transpose().matmul(x.clone()));
     }
 }
@@ -257,15 +262,18 @@ fn token_scores_agree_with_plain_ops_and_autodiff() {
     let grads = (picked.clone() * weights).sum().backward();
     let (ih, iw) = (hidden.clone().inner(), head.clone().inner());
 
-    let ours = Flex::token_scores(&ih, &iw, &targets, temperature);
+    let frozen = Flex::freeze(iw.clone());
+    let ours = Flex::token_scores(&ih, &frozen, &targets, temperature);
     let theirs = plain::token_scores(&ih, &iw, &targets, temperature);
     let vector = |v: &[f32]| Tensor::<Flex, 1>::from_data(TensorData::new(v.to_vec(), [v.len()]), &Default::default());
     close("logprobs", &vector(&ours.logprobs), &picked.inner().squeeze_dim(1));
     close("plain logprobs", &vector(&theirs.logprobs), &vector(&ours.logprobs));
     close("entropies", &vector(&ours.entropies), &vector(&theirs.entropies));
     assert_eq!(ours.correct, theirs.correct);
-    for backward in [Flex::token_scores_backward, plain::token_scores_backward] {
-        let (scores, dh, dw) = backward(&ih, &iw, &targets, temperature, &d_logprobs, true);
+    for (scores, dh, dw) in [
+        Flex::token_scores_backward(&ih, &frozen, &targets, temperature, &d_logprobs, true),
+        plain::token_scores_backward(&ih, &iw, &targets, temperature, &d_logprobs, true),
+    ] {
         close("scores", &vector(&scores.logprobs), &vector(&ours.logprobs));
         close("dh", &dh, &hidden.grad(&grads).unwrap());
         close("dw", &dw.unwrap(), &head.grad(&grads).unwrap());
@@ -273,10 +281,23 @@ fn token_scores_agree_with_plain_ops_and_autodiff() {
 }
 
 #[test]
+fn token_scores_of_no_rows_are_none() {
+    let (none, head) = (random::<Flex, 2>(1, [0, 24]), random::<Flex, 2>(2, [33, 24]));
+    for (scores, dh, dw) in [
+        Flex::token_scores_backward(&none, &Flex::freeze(head.clone()), &[], 1.0, &[], true),
+        plain::token_scores_backward(&none, &head, &[], 1.0, &[], true),
+    ] {
+        assert!(scores.logprobs.is_empty() && scores.correct.is_empty());
+        assert_eq!(dh.dims(), [0, 24]);
+        assert_eq!(to_host(&dw.unwrap()), vec![0.0; 33 * 24]);
+    }
+}
+
+#[test]
 fn embeddings_and_their_gradient_agree_with_plain_ops() {
     let table = random::<Flex, 2>(1, [20, 12]);
     let ids = [3, 3, 19, 0, 3];
-    assert_eq!(to_host(&Flex::embed(&table, &ids)), to_host(&plain::embed(&table, &ids)));
+    assert_eq!(to_host(&Flex::embed(&Flex::freeze(table.clone()), &ids)), to_host(&plain::embed(&table, &ids)));
     let dy = random::<Flex, 2>(2, [5, 12]);
     close("d table", &Flex::embed_backward(&dy, &ids, 20), &plain::embed_backward(&dy, &ids, 20));
 }
@@ -327,7 +348,9 @@ fn results_are_the_same_bits_at_any_number_of_threads() {
         let segments = Segments::from_lengths([100, 33, 260, 1]);
         let n = segments.rows();
         let x = random::<Flex, 2>(1, [n, 96]);
-        let w = random::<Flex, 2>(2, [192, 96]);
+        let w = Flex::freeze(random::<Flex, 2>(2, [192, 96]));
+        let whole = random::<Flex, 2>(2, [192, 96]).mul_scalar(100.0).round();
+        let narrow = Flex::freeze_for_long(whole);
         let (a, b) = (random::<Flex, 2>(3, [8, 96]), random::<Flex, 2>(4, [192, 8]));
         let dropout = dropout(n);
         let (y, u) = Flex::lora(Flex::project(&x, &w), &x, &a, &b, 2.0, Some(&dropout));
@@ -342,11 +365,13 @@ fn results_are_the_same_bits_at_any_number_of_threads() {
         let (dx, dg) = Flex::rms_norm_backward(&out, &x, &gain, &rstd, None, true);
         let targets: Vec<u32> = (0..n as u32).map(|i| i % 192).collect();
         let (scores, dh, dw) = Flex::token_scores_backward(&x, &w, &targets, 1.0, &vec![-0.1; n], true);
-        let norm = Flex::sum_squares(&random::<Flex, 1>(8, [5_000_000]));
+        let norm = Flex::sum_squares([&random::<Flex, 1>(8, [5_000_000])].into_iter());
         let mut all = vec![scores.logprobs, vec![norm as f32, (norm * 1e9) as f32]];
         all.extend([&y, &grads.dx, &grads.da, &grads.db, &dq, &dk, &dv, &dx, &dh, &dw.unwrap()].map(to_host));
         all.push(to_host(&dg.unwrap()));
         all.push(to_host(&Flex::project_weight_grad(&y, &x)));
+        all.push(to_host(&Flex::project(&x, &narrow)));
+        all.push(to_host(&Flex::project_input_grad(&y, &narrow, None)));
         all
     };
     let bits = |threads: usize| -> Vec<Vec<u32>> {

@@ -6,6 +6,7 @@
 //! Holds: a dot product is summed in 16 lanes of fused multiply-adds and then in one fixed tree, whatever the instruction
 //! set, the number of rows and of threads: a sequence's next token has the same bits in any batch of up to [`MAX_ROWS`].
 
+use half::bf16;
 use rayon::prelude::*;
 
 use super::Shared;
@@ -22,13 +23,13 @@ const LANES: usize = 16;
 const TILE: usize = 4;
 
 /// `y = x Wᵀ` with `x` `[n, i]`, `w` `[o, i]`, `y` `[n, o]` and `n` at most [`MAX_ROWS`].
-pub fn times_transposed(x: &[f32], w: &[f32], y: &mut [f32], [n, i, o]: [usize; 3]) {
+pub fn times_transposed<W: Weight>(x: &[f32], w: &[W], y: &mut [f32], [n, i, o]: [usize; 3]) {
     assert!(n <= MAX_ROWS && x.len() == n * i && w.len() == o * i && y.len() == n * o);
     if n == 0 || o == 0 || i == 0 {
         return y.fill(0.0);
     }
     let shared = Shared::new(y);
-    let block = |(number, rows): (usize, &[f32])| {
+    let block = |(number, rows): (usize, &[W])| {
         let outputs = rows.len() / i;
         let mut out = [0.0; MAX_ROWS * BLOCK];
         let out = &mut out[..n * outputs];
@@ -45,16 +46,16 @@ pub fn times_transposed(x: &[f32], w: &[f32], y: &mut [f32], [n, i, o]: [usize; 
 }
 
 /// `out[r, o] = w[o] · x[r]` for rows of length `i`, by the best instruction set.
-fn products(w: &[f32], x: &[f32], i: usize, out: &mut [f32]) {
+fn products<W: Weight>(w: &[W], x: &[f32], i: usize, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,fma,avx2")]
-        fn avx512(w: &[f32], x: &[f32], i: usize, out: &mut [f32]) {
-            tiles::<x86::Avx512>(w, x, i, out);
+        fn avx512<W: Weight>(w: &[W], x: &[f32], i: usize, out: &mut [f32]) {
+            tiles::<x86::Avx512, W>(w, x, i, out);
         }
         #[target_feature(enable = "fma,avx2")]
-        fn avx2(w: &[f32], x: &[f32], i: usize, out: &mut [f32]) {
-            tiles::<x86::Avx2>(w, x, i, out);
+        fn avx2<W: Weight>(w: &[W], x: &[f32], i: usize, out: &mut [f32]) {
+            tiles::<x86::Avx2, W>(w, x, i, out);
         }
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx2") {
             // SAFETY: the features were detected just now.
@@ -65,11 +66,11 @@ fn products(w: &[f32], x: &[f32], i: usize, out: &mut [f32]) {
             return unsafe { avx2(w, x, i, out) };
         }
     }
-    tiles::<Portable>(w, x, i, out);
+    tiles::<Portable, W>(w, x, i, out);
 }
 
 #[inline(always)]
-fn tiles<V: Lanes>(w: &[f32], x: &[f32], i: usize, out: &mut [f32]) {
+fn tiles<V: Lanes, W: Weight>(w: &[W], x: &[f32], i: usize, out: &mut [f32]) {
     let (outputs, rows) = (w.len() / i, x.len() / i);
     for o in (0..outputs).step_by(TILE) {
         let many = outputs - o >= TILE;
@@ -81,12 +82,12 @@ fn tiles<V: Lanes>(w: &[f32], x: &[f32], i: usize, out: &mut [f32]) {
             let x = &x[r * i..];
             let out = &mut out[r * outputs + o..];
             r += match (many, left) {
-                (true, TILE..) => tile::<V, TILE, TILE>(w, x, i, out, outputs),
-                (true, 2..) => tile::<V, TILE, 2>(w, x, i, out, outputs),
-                (true, _) => tile::<V, TILE, 1>(w, x, i, out, outputs),
+                (true, TILE..) => tile::<V, W, TILE, TILE>(w, x, i, out, outputs),
+                (true, 2..) => tile::<V, W, TILE, 2>(w, x, i, out, outputs),
+                (true, _) => tile::<V, W, TILE, 1>(w, x, i, out, outputs),
                 (false, _) => {
                     for (w, out) in w.chunks_exact(i).zip(out) {
-                        tile::<V, 1, 1>(w, x, i, std::slice::from_mut(out), 1);
+                        tile::<V, W, 1, 1>(w, x, i, std::slice::from_mut(out), 1);
                     }
                     1
                 }
@@ -97,8 +98,8 @@ fn tiles<V: Lanes>(w: &[f32], x: &[f32], i: usize, out: &mut [f32]) {
 
 /// The first `O` rows of `w` times the first `R` rows of `x`; returns `R`.
 #[inline(always)]
-fn tile<V: Lanes, const O: usize, const R: usize>(
-    w: &[f32],
+fn tile<V: Lanes, W: Weight, const O: usize, const R: usize>(
+    w: &[W],
     x: &[f32],
     i: usize,
     out: &mut [f32],
@@ -112,7 +113,7 @@ fn tile<V: Lanes, const O: usize, const R: usize>(
         let mut weights = [V::ZERO; O];
         for (o, weights) in weights.iter_mut().enumerate() {
             // SAFETY: `start + LANES <= i` and `o < O`, so this lies in the `O · i` values of `w`.
-            *weights = unsafe { V::load(w.as_ptr().add(o * i + start)) };
+            *weights = unsafe { W::load(w.as_ptr().add(o * i + start)) };
         }
         for (r, sums) in sums.iter_mut().enumerate() {
             // SAFETY: as above, in the `R · i` values of `x`.
@@ -127,7 +128,7 @@ fn tile<V: Lanes, const O: usize, const R: usize>(
         for (o, sum) in sums.iter().enumerate() {
             let mut total = tree(&sum.lanes());
             for at in whole..i {
-                total = w[o * i + at].mul_add(x[r * i + at], total);
+                total = w[o * i + at].value().mul_add(x[r * i + at], total);
             }
             out[r * stride + o] = total;
         }
@@ -148,13 +149,52 @@ fn tree(lanes: &[f32; LANES]) -> f32 {
     (four[0] + four[2]) + (four[1] + four[3])
 }
 
+/// How a weight is stored.
+pub trait Weight: Copy + Send + Sync {
+    fn value(self) -> f32;
+
+    /// # Safety
+    /// `from` is valid for 16 weights, and the processor has the features of `V`.
+    unsafe fn load<V: Lanes>(from: *const Self) -> V;
+}
+
+impl Weight for f32 {
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const Self) -> V {
+        // SAFETY: by this function's contract.
+        unsafe { V::load(from) }
+    }
+}
+
+impl Weight for bf16 {
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self.to_f32()
+    }
+
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const Self) -> V {
+        // SAFETY: by this function's contract.
+        unsafe { V::widen(from) }
+    }
+}
+
 /// 16 values in registers. The compiler does not keep a tile of arrays there by itself.
-trait Lanes: Copy {
+pub trait Lanes: Copy {
     const ZERO: Self;
 
     /// # Safety
     /// `from` is valid for 16 values, and the processor has the features of the type.
     unsafe fn load(from: *const f32) -> Self;
+
+    /// # Safety
+    /// As [`Self::load`].
+    unsafe fn widen(from: *const bf16) -> Self;
 
     /// `self + x · y`, rounded once.
     fn plus_product(self, x: Self, y: Self) -> Self;
@@ -175,6 +215,13 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn widen(from: *const bf16) -> Self {
+        // SAFETY: by this function's contract; arrays of bf16 are aligned as bf16 are.
+        let narrow: [bf16; LANES] = unsafe { *from.cast() };
+        Self(narrow.map(bf16::to_f32))
+    }
+
+    #[inline(always)]
     fn plus_product(mut self, x: Self, y: Self) -> Self {
         for (sum, (x, y)) in self.0.iter_mut().zip(x.0.iter().zip(y.0)) {
             *sum = x.mul_add(y, *sum);
@@ -190,7 +237,13 @@ impl Lanes for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{__m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm512_fmadd_ps, _mm512_loadu_ps};
+    use std::arch::x86_64::{
+        __m256, __m512, _mm_loadu_si128, _mm256_castsi256_ps, _mm256_cvtepu16_epi32, _mm256_fmadd_ps, _mm256_loadu_ps,
+        _mm256_loadu_si256, _mm256_slli_epi32, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_fmadd_ps,
+        _mm512_loadu_ps, _mm512_slli_epi32,
+    };
+
+    use half::bf16;
 
     use super::{LANES, Lanes};
 
@@ -206,6 +259,15 @@ mod x86 {
         unsafe fn load(from: *const f32) -> Self {
             // SAFETY: by this function's contract.
             unsafe { Self(_mm512_loadu_ps(from)) }
+        }
+
+        #[inline(always)]
+        unsafe fn widen(from: *const bf16) -> Self {
+            // SAFETY: by this function's contract. A bf16 is the upper half of the f32 of its value.
+            unsafe {
+                let narrow = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+                Self(_mm512_castsi512_ps(_mm512_slli_epi32(narrow, 16)))
+            }
         }
 
         #[inline(always)]
@@ -233,6 +295,16 @@ mod x86 {
         unsafe fn load(from: *const f32) -> Self {
             // SAFETY: by this function's contract.
             unsafe { Self([_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(LANES / 2))]) }
+        }
+
+        #[inline(always)]
+        unsafe fn widen(from: *const bf16) -> Self {
+            // SAFETY: by this function's contract. A bf16 is the upper half of the f32 of its value.
+            let eight = |from: *const bf16| unsafe {
+                let narrow = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32(narrow, 16))
+            };
+            Self([eight(from), eight(from.wrapping_add(LANES / 2))])
         }
 
         #[inline(always)]
@@ -293,7 +365,11 @@ mod tests {
         let (x, w) = (random(n * i, 1), random(o * i, 2));
         let (mut best, mut portable) = (vec![0.0; n * o], vec![0.0; n * o]);
         products(&w, &x, i, &mut best);
-        tiles::<Portable>(&w, &x, i, &mut portable);
+        tiles::<Portable, f32>(&w, &x, i, &mut portable);
+        assert_eq!(best, portable);
+        let w: Vec<bf16> = w.into_iter().map(bf16::from_f32).collect();
+        products(&w, &x, i, &mut best);
+        tiles::<Portable, bf16>(&w, &x, i, &mut portable);
         assert_eq!(best, portable);
     }
 }

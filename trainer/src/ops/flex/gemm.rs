@@ -5,8 +5,6 @@
 
 use gemm::Parallelism;
 
-use super::few_rows;
-
 /// `C = [C +] scale · A B` with `A` `[m, k]`, `B` `[k, n]`, `C` `[m, n]`.
 #[derive(Clone, Copy)]
 pub struct Product {
@@ -123,14 +121,5 @@ impl Product {
                 self.parallelism,
             );
         }
-    }
-}
-
-/// `y = x Wᵀ` with `x` `[n, i]`, `w` `[o, i]`.
-pub fn times_transposed(x: &[f32], w: &[f32], y: &mut [f32], [n, i, o]: [usize; 3]) {
-    if n <= few_rows::MAX_ROWS {
-        few_rows::times_transposed(x, w, y, [n, i, o]);
-    } else {
-        Product::new([n, i, o]).right_transposed().run(x, w, y);
     }
 }

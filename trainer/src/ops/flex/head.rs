@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn_flex::Flex;
 use rayon::prelude::*;
 
-use super::{TokenScores, Values, gemm::Product, simd, tensor, unfilled};
+use super::{TokenScores, Values, frozen::Frozen, gemm::Product, simd, tensor, unfilled};
 
 /// Bound on the logits buffer.
 const CHUNK_BYTES: usize = 64 << 20;
@@ -18,13 +18,13 @@ fn chunk_rows(vocab: usize, n: usize) -> usize {
 /// Logits of `rows` into `logits`, each row then turned into exponentials and scored.
 fn score(
     h: &[f32],
-    head: &[f32],
+    head: &Frozen,
     logits: &mut [f32],
     targets: &[u32],
-    [width, vocab]: [usize; 2],
+    vocab: usize,
     temperature: f32,
 ) -> Vec<simd::RowScore> {
-    super::gemm::times_transposed(h, head, logits, [targets.len(), width, vocab]);
+    head.times_transposed(h, logits, targets.len());
     logits
         .par_chunks_mut(vocab)
         .zip(targets)
@@ -38,23 +38,23 @@ fn record(scores: &mut TokenScores, rows: &[simd::RowScore]) {
     scores.correct.extend(rows.iter().map(|row| row.correct));
 }
 
-pub fn scores(h: &Tensor<Flex, 2>, head: &Tensor<Flex, 2>, targets: &[u32], temperature: f32) -> TokenScores {
+pub fn scores(h: &Tensor<Flex, 2>, head: &Frozen, targets: &[u32], temperature: f32) -> TokenScores {
     let ([n, width], [vocab, _]) = (h.dims(), head.dims());
     assert_eq!(targets.len(), n, "one target a row");
-    let (h, head) = (Values::of(h), Values::of(head));
+    let h = Values::of(h);
     let rows = chunk_rows(vocab, n);
     let mut logits = unfilled(rows * vocab);
     let mut scores = TokenScores::default();
     for (h, targets) in h.get().chunks(rows * width).zip(targets.chunks(rows)) {
         let logits = &mut logits[..targets.len() * vocab];
-        record(&mut scores, &score(h, head.get(), logits, targets, [width, vocab], temperature));
+        record(&mut scores, &score(h, head, logits, targets, vocab, temperature));
     }
     scores
 }
 
 pub fn scores_backward(
     h: &Tensor<Flex, 2>,
-    head: &Tensor<Flex, 2>,
+    head: &Frozen,
     targets: &[u32],
     temperature: f32,
     d_logprobs: &[f32],
@@ -62,7 +62,7 @@ pub fn scores_backward(
 ) -> (TokenScores, Tensor<Flex, 2>, Option<Tensor<Flex, 2>>) {
     let ([n, width], [vocab, _]) = (h.dims(), head.dims());
     assert_eq!(targets.len(), n, "one target a row");
-    let (h, head) = (Values::of(h), Values::of(head));
+    let h = Values::of(h);
     let rows = chunk_rows(vocab, n);
     let mut logits = unfilled(rows * vocab);
     assert_eq!(d_logprobs.len(), n, "one gradient a row");
@@ -78,7 +78,7 @@ pub fn scores_backward(
     {
         let m = targets.len();
         let logits = &mut logits[..m * vocab];
-        let found = score(h, head.get(), logits, targets, [width, vocab], temperature);
+        let found = score(h, head, logits, targets, vocab, temperature);
         // d logits = (onehot - softmax) · d_logprob / temperature
         logits.par_chunks_mut(vocab).enumerate().for_each(|(row, values)| {
             let grad = grads[row] / temperature;
@@ -86,7 +86,7 @@ pub fn scores_backward(
             values[targets[row] as usize] += grad;
         });
         record(&mut scores, &found);
-        Product::new([m, vocab, width]).run(logits, head.get(), dh);
+        head.times(logits, dh, m, false);
         if let Some(dw) = &mut dw {
             Product::new([vocab, m, width]).left_transposed().add().run(logits, h, dw);
         }

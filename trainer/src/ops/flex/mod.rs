@@ -7,12 +7,14 @@
 mod attention;
 mod elementwise;
 mod few_rows;
+mod frozen;
 mod gemm;
 mod head;
 mod simd;
 
 use burn::tensor::{DType, Shape, Tensor, TensorPrimitive};
 use burn_flex::{Flex, FlexTensor, Layout};
+use frozen::Frozen;
 use rayon::prelude::*;
 
 use super::{AdamWStep, AttentionShape, Dropout, LmBackend, LoraGrads, RopeTable, Segments, TokenScores};
@@ -93,32 +95,35 @@ impl Shared {
 }
 
 impl LmBackend for Flex {
-    type Frozen = Tensor<Flex, 2>;
+    type Frozen = Frozen;
 
     fn freeze(weight: Tensor<Self, 2>) -> Self::Frozen {
-        weight
+        Frozen::F32(weight)
+    }
+
+    fn freeze_for_long(weight: Tensor<Self, 2>) -> Self::Frozen {
+        Frozen::smallest(weight)
     }
 
     fn thaw(weight: &Self::Frozen) -> Tensor<Self, 2> {
-        weight.clone()
+        weight.thaw()
     }
 
     fn project(x: &Tensor<Self, 2>, weight: &Self::Frozen) -> Tensor<Self, 2> {
-        let ([n, i], [o, _]) = (x.dims(), weight.dims());
-        let (x, w) = (Values::of(x), Values::of(weight));
+        let ([n, _], [o, _]) = (x.dims(), weight.dims());
         let mut y = unfilled(n * o);
-        gemm::times_transposed(x.get(), w.get(), &mut y, [n, i, o]);
+        weight.times_transposed(Values::of(x).get(), &mut y, n);
         tensor(y, [n, o])
     }
 
     fn project_input_grad(dy: &Tensor<Self, 2>, weight: &Self::Frozen, dx: Option<Tensor<Self, 2>>) -> Tensor<Self, 2> {
-        let ([n, o], [_, i]) = (dy.dims(), weight.dims());
-        let (dy, w) = (Values::of(dy), Values::of(weight));
+        let ([n, _], [_, i]) = (dy.dims(), weight.dims());
+        let dy = Values::of(dy);
         match dx {
-            Some(dx) => update(dx, |dx| gemm::Product::new([n, o, i]).add().run(dy.get(), w.get(), dx)),
+            Some(dx) => update(dx, |dx| weight.times(dy.get(), dx, n, true)),
             None => {
                 let mut dx = unfilled(n * i);
-                gemm::Product::new([n, o, i]).run(dy.get(), w.get(), &mut dx);
+                weight.times(dy.get(), &mut dx, n, false);
                 tensor(dx, [n, i])
             }
         }
@@ -253,11 +258,8 @@ impl LmBackend for Flex {
 
     fn embed(table: &Self::Frozen, ids: &[u32]) -> Tensor<Self, 2> {
         let width = table.dims()[1];
-        let table = Values::of(table);
         let mut rows = unfilled(ids.len() * width);
-        rows.par_chunks_mut(width).zip(ids).for_each(|(row, &id)| {
-            row.copy_from_slice(&table.get()[id as usize * width..(id as usize + 1) * width]);
-        });
+        rows.par_chunks_mut(width).zip(ids).for_each(|(row, &id)| table.copy_row(id as usize, row));
         tensor(rows, [ids.len(), width])
     }
 
@@ -307,10 +309,13 @@ impl LmBackend for Flex {
         attention::cached(q, keys, values, places, shape)
     }
 
-    fn sum_squares(x: &Tensor<Self, 1>) -> f64 {
-        let x = Values::of(x);
-        let parts: Vec<f64> = x.get().par_chunks(elementwise::FLAT).map(simd::sum_squares).collect();
-        parts.iter().sum()
+    fn sum_squares<'a>(tensors: impl Iterator<Item = &'a Tensor<Self, 1>>) -> f64 {
+        let of_one = |x: &Tensor<Self, 1>| {
+            let x = Values::of(x);
+            let parts: Vec<f64> = x.get().par_chunks(elementwise::FLAT).map(simd::sum_squares).collect();
+            parts.iter().sum::<f64>()
+        };
+        tensors.map(of_one).sum()
     }
 
     fn adamw(

@@ -2,6 +2,8 @@
 //!
 //! Sums run in 16 fixed lanes and use fused multiply-add everywhere, so every variant gives the same bits.
 
+use half::bf16;
+
 /// Defines a function whose body is compiled once per instruction set.
 macro_rules! dispatched {
     ($(#[$doc:meta])* pub fn $name:ident($($arg:ident : $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
@@ -87,6 +89,15 @@ fn largest(x: &[f32]) -> f32 {
         best = if value > best { value } else { best };
     }
     best
+}
+
+dispatched! {
+    /// The same values as f32.
+    pub fn widen(out: &mut [f32], x: &[bf16]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = f32::from_bits(u32::from(x.to_bits()) << 16);
+        }
+    }
 }
 
 dispatched! {
