@@ -3,7 +3,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-vulkan bench parity lint audit crds chart chart-test clean-demo images e2e e2e-kind scale cluster-up cluster-down
+.PHONY: help demo test test-vulkan bench bench-memory parity lint audit crds chart chart-test clean-demo images images-cuda e2e e2e-kind scale cluster-up cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,11 +20,17 @@ test-vulkan: ## what GPUs run against the CPU, on a software Vulkan device (firs
 bench: ## speed and memory beside the reference implementations
 	@bash tests/bench/run.sh
 
+bench-memory: ## most RAM of training steps beside what `medtrain plan` says (about 5 minutes on 2 cores)
+	@bash tests/bench/memory.sh
+
 parity: ## all comparisons with transformers, peft and trl made anew, as one table (`bash tests/parity/run.sh --seed 7`)
 	@bash tests/parity/run.sh
 
 images: ## the trainer's and the operator's container images, as OCI archives with SBOM
 	@bash images/build.sh
+
+images-cuda: ## the trainer's image for NVIDIA GPUs, and a look at it that needs none (about 15 minutes on 2 cores)
+	@archive=$$(bash images/build.sh trainer-cuda) && echo "$$archive" && cd images && CUDA_ARCHIVE=$$archive python3 -B -m unittest test_cuda
 
 e2e: ## tests on a real Kubernetes: one of our own (needs root on Linux) or the one that KUBECONFIG names
 	@bash tests/e2e/run.sh

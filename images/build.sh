@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# build.sh [trainer|operator]…: builds images with buildah or a Docker engine and prints a path for each: an OCI archive
+# build.sh [trainer|operator|trainer-cuda]…: builds images with buildah or a Docker engine and prints a path for each: an OCI archive
 # in the target directory, with its SBOM (SPDX JSON) and its digest beside it. The same inputs give the same digest.
-# TRAINER_BINARY and OPERATOR_BINARY name programs to pack instead of those of the workspace; IMAGES_DIR another place.
+# Without names: trainer and operator. TRAINER_BINARY, OPERATOR_BINARY and TRAINER_CUDA_BINARY name programs to pack
+# instead of those of the workspace; IMAGES_DIR another place.
 source "$(dirname "${BASH_SOURCE[0]}")/../tests/tools/prelude.sh"
 shopt -s inherit_errexit
 
@@ -14,16 +15,28 @@ out=${IMAGES_DIR:-$(target_dir)/images}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# program IMAGE: prints the path of the program that goes into it.
+# about IMAGE: sets what an image is made of: the folder of its crate, its features, the program's name in it, its own
+# name, and a program that was given for it.
+about() {
+    crate=${1%-cuda} features=() name=medtrain tag=$version
+    [[ $crate == trainer ]] || name=medtrain-$crate
+    if [[ $1 == *-cuda ]]; then
+        features=(--features cuda)
+        tag=$version-cuda
+    fi
+    local binary=${1//-/_}
+    binary=${binary^^}_BINARY
+    given=${!binary:-}
+}
+
+# program: prints the path of the program that goes into the image.
 program() {
-    local given=${1^^}_BINARY package=medtrain-$1 name=medtrain
-    if [[ -n ${!given:-} ]]; then
-        printf '%s\n' "${!given}"
+    if [[ -n $given ]]; then
+        printf '%s\n' "$given"
         return
     fi
-    [[ $1 == trainer ]] || name=medtrain-$1
     # By -p: a build of the whole workspace would merge the features that the other crates ask for into it.
-    cargo build --release --locked -p "$package" >&2
+    cargo build --release --locked -p "medtrain-$crate" "${features[@]}" >&2
     printf '%s\n' "$(target_dir)/release/$name"
 }
 
@@ -60,32 +73,38 @@ if (($# == 0)); then
     set -- trainer operator
 fi
 for image in "$@"; do
-    given=${image^^}_BINARY
-    if [[ $image == operator && -z ${!given:-} && ! -f operator/Cargo.toml ]]; then
+    about "$image"
+    if [[ $crate == operator && -z $given && ! -f operator/Cargo.toml ]]; then
         say "No operator image: the workspace has no operator/ (OPERATOR_BINARY names a program to pack)"
         continue
     fi
-    binary=$(program "$image")
+    binary=$(program)
     context=$scratch/$image
     rm -rf "$context"
     mkdir "$context"
-    cp -a "$scratch/root" "$context/root"
-    name=medtrain
-    [[ $image == trainer ]] || name=medtrain-$image
+    base=$scratch/root
+    : >"$base.wheels"
+    if [[ $image == *-cuda ]]; then
+        base=$scratch/root-cuda
+        bash images/root.sh "$base" libstdc++6 # which NVRTC's built-ins are linked with
+        bash images/cuda.sh "$base"
+    fi
+    cp -a "$base" "$context/root"
     strip --strip-all -o "$context/$name" "$binary"
     chmod 755 "$context/$name"
     cp "images/$image/Dockerfile" "$context"
 
     arguments=(--build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "CREATED=$created")
     archive=$out/$image-$version.tar
-    digest=$("$engine" "$registry/medtrain/$image:$version" "$context" "$archive")
+    digest=$("$engine" "$registry/medtrain/$crate:$tag" "$context" "$archive")
     printf '%s\n' "$digest" >"$archive.digest"
     # The image's inputs without the program name a crate tree of their own when a program is given.
-    if [[ -f $image/Cargo.toml ]]; then
-        cargo tree --locked --package "medtrain-$image" --edges normal --prefix none --format '{p}|{l}' |
-            python3 images/sbom.py "medtrain/$image" "$version" "$created" "$scratch/root.packages" >"$archive.spdx.json"
+    if [[ -f $crate/Cargo.toml ]]; then
+        cargo tree --locked --package "medtrain-$crate" "${features[@]}" --edges normal --prefix none --format '{p}|{l}' |
+            python3 images/sbom.py "medtrain/$crate" "$tag" "$created" "$base.packages" "$base.wheels" \
+                >"$archive.spdx.json"
     fi
     unpacked=$(du -sm --apparent-size "$context" | cut -f1)
-    say "medtrain/$image:$version: $unpacked MB unpacked, $digest"
+    say "medtrain/$crate:$tag: $unpacked MB unpacked, $digest"
     printf '%s\n' "$archive"
 done

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# root.sh DIRECTORY: the base of both images, from this system's Debian packages: the C library, certificates of public
-# authorities, time zones' names, a user that is not root. No shell, no package manager. Beside it DIRECTORY.packages
-# names each package (name, version, architecture, SHA-256 of the .deb), for the SBOM.
+# root.sh DIRECTORY [PACKAGE…]: the base of all images, from this system's Debian packages: the C library, certificates of
+# public authorities, time zones' names, a user that is not root; and further packages. No shell, no package manager.
+# Beside it DIRECTORY.packages names each package (name, version, architecture, SHA-256 of the .deb), for the SBOM.
 source "$(dirname "${BASH_SOURCE[0]}")/../tests/tools/prelude.sh"
 
-directory=$(realpath --canonicalize-missing "${1:?usage: root.sh DIRECTORY}")
-packages=(base-files ca-certificates libc6 libgcc-s1 netbase)
+directory=$(realpath --canonicalize-missing "${1:?usage: root.sh DIRECTORY [PACKAGE…]}")
+packages=(base-files ca-certificates libc6 libgcc-s1 netbase "${@:2}")
 debs=$cache/debs
 
 mkdir -p "$debs" "$directory"

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""sbom.py IMAGE VERSION CREATED PACKAGES < CRATES: an SPDX 2.3 document (JSON) of what an image holds.
+"""sbom.py IMAGE VERSION CREATED PACKAGES WHEELS < CRATES: an SPDX 2.3 document (JSON) of what an image holds.
 
-PACKAGES is the file that root.sh writes (name, version, architecture, sha256 a line); standard input is the output of
-`cargo tree --prefix none --format '{p}|{l}'`: the crates linked into the program. CREATED is an RFC 3339 time.
-The checksums of crates come from Cargo.lock. The same input gives the same document.
+PACKAGES is the file that root.sh writes (name, version, architecture, sha256 a line), WHEELS that of cuda.sh (name,
+version, sha256; empty without CUDA); standard input is the output of `cargo tree --prefix none --format '{p}|{l}'`: the
+crates linked into the program. CREATED is an RFC 3339 time. The checksums of
+crates come from Cargo.lock. The same input gives the same document.
 """
 
 import hashlib
@@ -12,6 +13,10 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+
+# NVIDIA's agreement for the CUDA toolkit has no SPDX name.
+CUDA = "LicenseRef-NVIDIA-CUDA"
+CUDA_TEXT = "The image has it as /usr/share/doc/nvidia-cuda/copyright."
 
 
 def debian(line):
@@ -23,6 +28,19 @@ def debian(line):
         "downloadLocation": "NOASSERTION",
         "checksums": [{"algorithm": "SHA256", "checksumValue": sha256}],
         "externalRefs": [purl(f"pkg:deb/debian/{name}@{version}?arch={architecture}")],
+    }
+
+
+def wheel(line):
+    name, version, sha256 = line.split()
+    return {
+        "name": name,
+        "SPDXID": f"SPDXRef-wheel-{name}",
+        "versionInfo": version,
+        "downloadLocation": "NOASSERTION",
+        "licenseDeclared": CUDA,
+        "checksums": [{"algorithm": "SHA256", "checksumValue": sha256}],
+        "externalRefs": [purl(f"pkg:pypi/{name}@{version}")],
     }
 
 
@@ -44,10 +62,12 @@ def purl(locator):
     return {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": locator}
 
 
-def main(image, version, created, packages, crates):
+def main(image, version, created, packages, wheels, crates):
     lock = tomllib.loads((Path(__file__).parent.parent / "Cargo.lock").read_text())
     checksums = {(p["name"], p["version"]): p.get("checksum") for p in lock["package"]}
     held = [debian(line) for line in Path(packages).read_text().splitlines()]
+    toolkit = [wheel(line) for line in Path(wheels).read_text().splitlines()]
+    held += toolkit
     # A crate that was listed before is marked " (*)"; a procedural macro " (proc-macro)"; ours have their path.
     linked = set()
     for line in crates:
@@ -60,7 +80,7 @@ def main(image, version, created, packages, crates):
         "SPDXID": "SPDXRef-image",
         "versionInfo": version,
         "downloadLocation": "NOASSERTION",
-        "licenseDeclared": "Apache-2.0",
+        "licenseDeclared": f"Apache-2.0 AND {CUDA}" if toolkit else "Apache-2.0",
     }
     document = {
         "spdxVersion": "SPDX-2.3",
@@ -77,6 +97,8 @@ def main(image, version, created, packages, crates):
             ),
         ],
     }
+    if toolkit:
+        document["hasExtractedLicensingInfos"] = [{"licenseId": CUDA, "extractedText": CUDA_TEXT}]
     content = hashlib.sha256(json.dumps(document).encode()).hexdigest()
     document["documentNamespace"] = f"https://medtrain.io/spdx/{image}/{version}/{content}"
     json.dump(document, sys.stdout, indent=1)
@@ -84,6 +106,6 @@ def main(image, version, created, packages, crates):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 5:
+    if len(sys.argv) != 6:
         sys.exit(__doc__)
     main(*sys.argv[1:], sys.stdin)

@@ -33,10 +33,10 @@ class Image:
             read = lambda name: tar.extractfile(name).read()
             blob = lambda descriptor: read("blobs/sha256/" + descriptor["digest"].removeprefix("sha256:"))
             self.index = json.loads(read("index.json"))
-            manifest = json.loads(blob(self.index["manifests"][0]))
-            self.config = json.loads(blob(manifest["config"]))
+            self.manifest = json.loads(blob(self.index["manifests"][0]))
+            self.config = json.loads(blob(self.manifest["config"]))
             self.files = {}
-            for layer in manifest["layers"]:
+            for layer in self.manifest["layers"]:
                 with tarfile.open(fileobj=tar.extractfile("blobs/sha256/" + layer["digest"].removeprefix("sha256:"))) as files:
                     self.files.update({member.name.removeprefix("./"): member for member in files})
         self.sbom = json.loads(Path(f"{archive}.spdx.json").read_text())

@@ -10,6 +10,7 @@ from unittest import mock
 
 import bench
 import jobs
+import memory
 import report
 import rows
 import sides
@@ -220,6 +221,26 @@ class JobTest(unittest.TestCase):
                 with jobs.Jobs(rows.parse("upload-1"), tools):
                     self.fail("there is no server")
             self.assertEqual(list(nowhere.iterdir()), [])
+
+
+class MemoryTest(unittest.TestCase):
+    PLAN = {"loading": 500, "forward": 600, "training": 2000, "saving": 2500, "finishing": 3000, "total": 3100}
+
+    def test_what_comes_after_the_last_step_is_left_out_of_a_forecast(self):
+        self.assertEqual(memory.forecast(self.PLAN), 2100)
+
+    def test_a_forecast_that_is_too_far_off_is_marked(self):
+        found = [{"row": "near", "measured": 100, "forecast": 115}, {"row": "far", "measured": 100, "forecast": 84}]
+        near, far = memory.table(found).splitlines()[2:]
+        self.assertIn("| 1.15 |", near)
+        self.assertIn("| 0.84 (off) |", far)
+
+    def test_a_row_that_trains_nothing_has_no_forecast(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "config.json").write_text('{"hidden_size": 576, "vocab_size": 100}')
+            options = mock.Mock(model=Path(folder), rows=["generate-8x128+64"])
+            with self.assertRaisesRegex(sides.BenchError, "row generate-8x128[+]64: is no training step"):
+                memory.run(options)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 //! tests/bench/bench.py.
 //!
 //! `bench_step WORKLOAD.json` loads the model and says that it is ready; then every line `step` of standard input asks
-//! for one step, answered by one line of JSON with its figures, and `roofline` for what a training step's matrix
-//! products take by themselves. It ends when its input does, so a step can be profiled by hand:
+//! for one step, answered by one line of JSON with its figures, `forecast` for the memory that a stage of that shape would
+//! plan with, and `roofline` for what a training step's matrix products take by themselves. It ends when its input does, so a step can be profiled by hand:
 //! `yes step | head -3 | bench_step WORKLOAD.json`.
 //!
 //! Holds: the timed code is the stages' own (task, clipping, optimiser; the sampler), on the CPU.
@@ -25,6 +25,7 @@ use medtrain_trainer::{
     failure::{Failure, Result},
     generate::{Generation, Request, SamplingArgs, StopRules},
     model::{Decoder, load},
+    weights::ModelFiles,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -69,10 +70,12 @@ struct Done {
     rollout: Option<Value>,
 }
 
-/// What answers `step`, and `roofline` where there is one.
+/// What answers `step`, `forecast`, and `roofline` where there is one.
 struct Work {
     step: Box<dyn FnMut() -> Result<Done>>,
     trained_parameters: usize,
+    /// Of training: a `MemoryEstimate`.
+    forecast: Value,
     roofline: Option<Box<dyn FnOnce() -> Value>>,
 }
 
@@ -107,8 +110,9 @@ fn serve(workload: Workload) -> Result<()> {
     };
     // A PPO response that was cut off is scored with a stop token after it.
     let model = load::load::<Flex>(&workload.model, longest + new + 1, &Default::default())?;
+    let stored_weight = ModelFiles::open(&workload.model)?.dtype("model.embed_tokens.weight")?.size() as u64;
     let mut work = match workload.task {
-        Task::Train(train) => train.start(model, workload.ids)?,
+        Task::Train(train) => train.start(model, stored_weight, workload.ids)?,
         Task::Generate { max_new_tokens } => generation(model, workload.ids, max_new_tokens)?,
     };
 
@@ -126,6 +130,7 @@ fn serve(workload: Workload) -> Result<()> {
                 figures["peakRss"] = memory::peak().into();
                 answer(&figures)?;
             }
+            "forecast" => answer(&work.forecast)?,
             "roofline" => match work.roofline.take() {
                 Some(roofline) => answer(&roofline())?,
                 None => answer(&Value::Null)?,
@@ -164,5 +169,5 @@ fn generation(model: Decoder<Flex>, ids: Vec<Vec<u32>>, max_new_tokens: u32) -> 
         let ids: Vec<Vec<u32>> = completions.into_iter().map(|completion| completion.ids).collect();
         Ok(Done { tokens: ids.iter().map(Vec::len).sum(), ids: Some(ids), ..Done::default() })
     };
-    Ok(Work { step: Box::new(step), trained_parameters: 0, roofline: None })
+    Ok(Work { step: Box::new(step), trained_parameters: 0, forecast: Value::Null, roofline: None })
 }

@@ -12,7 +12,7 @@ use medtrain_trainer::{
     failure::{Failure, Result},
     model::{Decoder, Gradients, Parameter, Parameters},
     optim::{AdamW, adamw::clip_factor},
-    preflight::{PpoSteps, Units},
+    preflight::{MemoryShape, PpoSteps, Units, estimate_memory},
     stages::{
         causal::CausalTask,
         monitor::Monitor,
@@ -62,7 +62,8 @@ impl Train {
         }
     }
 
-    pub fn start(self, model: Decoder<Flex>, ids: Vec<Vec<u32>>) -> Result<Work> {
+    /// The model's weights take `stored_weight` bytes each in their file.
+    pub fn start(self, model: Decoder<Flex>, stored_weight: u64, ids: Vec<Vec<u32>>) -> Result<Work> {
         let Self { lora, mut train, kind } = self;
         let rows = if matches!(kind, Kind::Reward { .. }) { ids.len() / 2 } else { ids.len() };
         train.insert("maxSteps".into(), ENDLESS.into());
@@ -75,9 +76,16 @@ impl Train {
         let head = |values: Vec<f32>| Parameter::<Flex>::new(vec![1, values.len()], values, &device);
         // Only PPO keeps the untuned model; full fine-tuning would hold its weights twice.
         let original = matches!(kind, Kind::Ppo { .. }).then(|| model.clone());
-        let (tuned, mut parameters) = Tuned::new(model, &lora.map_or(Tuning::Full, Tuning::Lora), SEED)?;
+        let tuning = lora.map_or(Tuning::Full, Tuning::Lora);
+        let (tuned, mut parameters) = Tuned::new(model, &tuning, SEED)?;
         let eval = dataset(&[], false)?;
         let mut schedule = Schedule { updates_a_step: 1, new_tokens: None };
+        let kind_of_stage = match kind {
+            Kind::Causal {} => StageKind::PT,
+            Kind::Reward { .. } => StageKind::RM,
+            Kind::Ppo { .. } => StageKind::PPO,
+        };
+        let mut rollouts = None;
         let (task, args): (Box<dyn Task<Flex>>, TrainArgs) = match (kind, original) {
             (Kind::Reward { head: values }, _) => {
                 let args: TrainArgs = laid_over(Section::Train, StageKind::RM, train)?;
@@ -91,6 +99,7 @@ impl Train {
                 let args: TrainArgs = laid_over(Section::Train, StageKind::PPO, train)?;
                 let ppo: PpoArgs = laid_over(Section::Ppo, StageKind::PPO, ppo)?;
                 let prompts = dataset(&ids.into_iter().map(prompt).collect::<Vec<_>>(), false)?;
+                rollouts = Some(ppo.clone());
                 schedule.updates_a_step = PpoSteps::new(prompts.len(), &args, &ppo).per_rollout;
                 schedule.new_tokens = Some(prompts.len() * ppo.max_new_tokens as usize);
                 init_value_head(&mut parameters, config.hidden_size, ppo.v_head_init_strategy, SEED, &device);
@@ -108,6 +117,24 @@ impl Train {
         };
         let trained_parameters = parameters.values().map(|p| p.shape.iter().product::<usize>()).sum();
         let gradient_checkpointing = args.gradient_checkpointing;
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let batch_tokens = match &rollouts {
+            Some(ppo) => longest * args.per_device_train_batch_size.min(ppo.mini_batch_size) as usize,
+            None => lengths.iter().sum(),
+        };
+        let forecast = estimate_memory(&MemoryShape {
+            kind: kind_of_stage,
+            config: &config,
+            tuning: &tuning,
+            train: &args,
+            ppo: rollouts.as_ref(),
+            batch_tokens: batch_tokens as u64,
+            eval_tokens: 0,
+            longest: longest as u64,
+            other_models: 0,
+            stored_weight,
+            saved_weight: stored_weight,
+        });
         let roofline = schedule.new_tokens.is_none().then(|| {
             let shape = Shape { config, lengths, rank, gradient_checkpointing, language_model };
             Box::new(move || shape.measure()) as Box<dyn FnOnce() -> Value>
@@ -123,7 +150,7 @@ impl Train {
             updates: 0,
             schedule,
         };
-        Ok(Work { step: Box::new(move || running.step()), trained_parameters, roofline })
+        Ok(Work { step: Box::new(move || running.step()), trained_parameters, forecast: json!(forecast), roofline })
     }
 }
 

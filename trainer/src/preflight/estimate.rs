@@ -55,7 +55,11 @@ pub(super) fn estimate(
         batch_tokens,
         longest: data.train_report.max_len.into(),
         other_models: other_models(resolved, stage, &model.config),
-        file: model.file,
+        eval_tokens: largest(
+            (0..data.eval.len()).map(|row| u64::from(data.eval.tokens(row))).collect(),
+            train.per_device_eval_batch_size,
+        ),
+        stored_weight: model.weight,
         saved_weight: match train.save_dtype {
             None => model.weight,
             Some(Dtype::Float32) => 4,

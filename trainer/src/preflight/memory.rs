@@ -1,14 +1,13 @@
-//! How much memory a stage takes at its peak, on the CPU in f32: counted from shapes, before anything is loaded.
+//! How much memory a stage takes at its peak on the CPU: counted from shapes, before anything is loaded.
 //!
-//! A stage has three peaks, and the highest counts: loading (weights and the file they are read from, whose pages are
-//! given back as they are copied, but by a system that need not heed it), training, and merging (the model that was
-//! trained, and the merged one read back). Per token and layer a training pass keeps
-//! `2h + 2·heads·d + 2·kv_heads·d + 2·ffn + heads + 2` floats, one for each rank of an adapted projection, and
-//! `heads·d + kv_heads·d` more where heads are normalised; with gradient checkpointing `h`, and the rest for one layer
-//! only.
+//! A stage has several peaks, and the highest counts: loading, the passes of a rollout and of an evaluation, a training
+//! step, a checkpoint, and the merge. What is alive at each is what the code holds there ([`crate::model::layer`] for a
+//! layer, `ops/flex/head.rs` for logits, [`crate::stages`] for the rest); nothing here is fitted to a measurement but the
+//! program's own [`PROGRAM`]. `tests/bench/memory.py` measures steps beside this forecast; tests/bench/README.md has its
+//! table.
 //!
-//! Measured on the demo (135 M parameters): forecasts are 1 to 8 % above the peak resident set in PT, SFT and PPO. Batches
-//! count at their largest, so a run that doesn't meet them stays further below.
+//! Not counted, since small: rotary tables, token ids, dropout keys, a thread's block of scores (`64 · t` floats, `t` the
+//! tokens of the longest sequence) and its packed part of a matrix product.
 //!
 //! Holds: sums saturate, so no shape makes the estimate wrap around to something small.
 
@@ -19,7 +18,7 @@ use crate::adapter::Projection;
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
 
-/// Peak memory by what takes it, in bytes.
+/// Peak memory by what takes it, and by when, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemoryEstimate {
@@ -28,7 +27,7 @@ pub struct MemoryEstimate {
     /// What is trained: values, gradients, moments, and the best values with `loadBestModelAtEnd`. With full fine-tuning
     /// without the values, which are `weights`.
     pub trained: u64,
-    /// Of one micro-batch.
+    /// Of one micro-batch, at the highest moment of its pass but for logits.
     pub activations: u64,
     /// Of one chunk of target tokens; in rollouts, of one token a sequence.
     pub logits: u64,
@@ -36,12 +35,22 @@ pub struct MemoryEstimate {
     pub kv_cache: u64,
     /// What merging takes beside the weights.
     pub merging: u64,
+    /// While the model is read.
+    pub loading: u64,
+    /// The largest pass without a backward: an evaluation, or the sampling and scoring of a rollout.
+    pub forward: u64,
+    /// A step, from its first pass to its update.
+    pub training: u64,
+    /// While a checkpoint is written, which holds a copy of what is trained.
+    pub saving: u64,
+    /// While the merged model is made, checked and read back.
+    pub finishing: u64,
     /// The highest of the stage's peaks, with the program itself.
     pub total: u64,
 }
 
 /// What an estimate is made from.
-pub(super) struct Shape<'a> {
+pub struct Shape<'a> {
     pub kind: StageKind,
     pub config: &'a ModelConfig,
     pub tuning: &'a Tuning,
@@ -49,32 +58,43 @@ pub(super) struct Shape<'a> {
     pub ppo: Option<&'a PpoArgs>,
     /// Tokens of the largest micro-batch; of PPO, of its prompts.
     pub batch_tokens: u64,
+    /// Tokens of the largest batch of an evaluation; of PPO, of its prompts.
+    pub eval_tokens: u64,
     /// Tokens of the longest prompt (PPO).
     pub longest: u64,
     /// Weights of further models: a reference or a reward model that doesn't share the policy's.
     pub other_models: u64,
-    /// Bytes of the file that the weights are read from.
-    pub file: u64,
+    /// Bytes of a weight in the file that the model is read from.
+    pub stored_weight: u64,
     /// Bytes of a weight in the file that is written.
     pub saved_weight: u64,
 }
 
-/// The program, its threads, the tokenizer and the data's index.
-const PROGRAM: u64 = 96 << 20;
+/// Bytes of a value where nothing says otherwise: activations, gradients, moments and what is trained are f32.
+const VALUE: u64 = 4;
+/// The program's pages, its threads' stacks, the tokenizer and the data's index.
+const PROGRAM: u64 = 64 << 20;
 /// Bound of the head's buffer (`ops/flex/head.rs`).
 const LOGITS: u64 = 64 << 20;
+/// Values that are read before their pages are given back (`weights/model_files.rs`).
+const READ_AT_ONCE: u64 = 4 << 20;
 /// Sequences that a rollout samples at once, and tokens that one prefill takes.
 const ROLLOUT_SLOTS: u64 = 64;
 const PREFILL_TOKENS: u64 = 2048;
 /// Tokens of the texts that a merge is checked on.
 const PROBE_TOKENS: u64 = 160;
 
+/// Bytes in memory of a weight that is not trained: all are f32, whatever type the file has.
+const fn frozen_weight(_stored_weight: u64) -> u64 {
+    VALUE
+}
+
 /// Whether the weights alone fit, in f32: a model that is made here has no file whose size would tell.
 ///
 /// # Errors
 /// 64 if not.
 pub fn check_fits(config: &ModelConfig, limit: Option<u64>) -> Result<()> {
-    let needed = (config.parameter_count() as u64).saturating_mul(4);
+    let needed = (config.parameter_count() as u64).saturating_mul(VALUE);
     match limit {
         Some(limit) if needed > limit => Err(Failure::config(format!(
             "its weights take {} MiB, but only {} MiB of memory are there; make it smaller",
@@ -85,105 +105,282 @@ pub fn check_fits(config: &ModelConfig, limit: Option<u64>) -> Result<()> {
     }
 }
 
-pub(super) fn estimate(shape: &Shape) -> MemoryEstimate {
-    let config = shape.config;
-    let parameters = config.parameter_count() as u64;
-    let weights = 4 * (parameters + shape.other_models);
-    let vocab_matrix = 4 * (config.vocab_size * config.hidden_size) as u64;
-    let adapter = match shape.tuning {
-        Tuning::Lora(lora) => trained_by(lora, config),
-        Tuning::Full => 0,
+/// The forecast of a stage.
+pub fn estimate(shape: &Shape) -> MemoryEstimate {
+    let trained = Trained::of(shape);
+    let widths = Widths::of(shape);
+    let parameters = shape.config.parameter_count() as u64;
+    let frozen = frozen_weight(shape.stored_weight);
+    let policy = match shape.tuning {
+        Tuning::Lora(_) => frozen.saturating_mul(parameters),
+        Tuning::Full => VALUE.saturating_mul(parameters),
     };
-    let kept = if shape.train.load_best_model_at_end { 4 } else { 0 };
-    let trained = match shape.tuning {
-        Tuning::Lora(_) => (16 + kept) * adapter,
-        Tuning::Full => (12 + kept) * parameters,
-    };
+    let weights = policy.saturating_add(frozen.saturating_mul(shape.other_models));
+    // What stays from step to step.
+    let resident = sum(&[weights, trained.between_steps()]);
+
     let (kv_cache, new_tokens) = rollout(shape);
     let tokens = shape.batch_tokens.saturating_add(new_tokens);
-    let activations = tokens.saturating_mul(4 * floats_a_token(shape)).max(forward_only(shape));
-    let mut logits = match shape.kind {
-        StageKind::RM => 0,
-        _ => {
-            let row = 4 * config.vocab_size as u64;
-            (LOGITS / row).clamp(16, 512).min(tokens) * row
-        }
-    };
-    if let Some(ppo) = shape.ppo {
-        // On the device and on the host.
-        logits = logits.max(2 * u64::from(ppo.batch_size).min(ROLLOUT_SLOTS) * 4 * config.vocab_size as u64);
+    let step = Step::of(shape, &widths, &trained, tokens);
+    let sampled = sampling(shape, &widths, kv_cache);
+    let forward = forward_only(shape, &widths).max(sampled);
+
+    let loading = sum(&[weights, reading(shape, &widths, shape.stored_weight)]);
+    let forward = resident.saturating_add(forward);
+    let training = resident.saturating_add(step.peak);
+    let saving = resident.saturating_add(trained.checkpoint());
+    let merging = merging(shape, &widths);
+    let finishing = resident.saturating_add(merging);
+    let peak = [loading, forward, training, saving, finishing].into_iter().max().unwrap_or(0);
+    MemoryEstimate {
+        weights,
+        trained: trained.between_steps().saturating_add(trained.gradients),
+        activations: step.activations,
+        logits: step.logits.max(decoded_logits(shape)),
+        kv_cache,
+        merging,
+        loading,
+        forward,
+        training,
+        saving,
+        finishing,
+        total: PROGRAM.saturating_add(peak),
     }
-    let head_is_trained = match shape.tuning {
-        Tuning::Lora(lora) => !lora.modules_to_save.is_empty(),
-        Tuning::Full => true,
-    };
-    if head_is_trained && shape.kind != StageKind::RM {
-        logits += vocab_matrix; // the chunk's gradient, before it is added to the others
+}
+
+/// Bytes of what is trained.
+struct Trained {
+    /// Of LoRA; with full fine-tuning they are the model's weights.
+    values: u64,
+    gradients: u64,
+    /// AdamW's two.
+    moments: u64,
+    /// A copy of the best values, on the host.
+    best: u64,
+    /// Of a checkpoint's copy of the values, which full fine-tuning has, too.
+    stored_values: u64,
+}
+
+impl Trained {
+    fn of(shape: &Shape) -> Self {
+        let count = match shape.tuning {
+            Tuning::Lora(lora) => trained_by(lora, shape.config),
+            Tuning::Full => shape.config.parameter_count() as u64,
+        };
+        let values = VALUE.saturating_mul(count);
+        Self {
+            values: if matches!(shape.tuning, Tuning::Lora(_)) { values } else { 0 },
+            gradients: values,
+            moments: values.saturating_mul(2),
+            best: if shape.train.load_best_model_at_end { values } else { 0 },
+            stored_values: values,
+        }
     }
 
-    let written = shape.saved_weight * parameters;
-    let probe_logits = 3 * PROBE_TOKENS * 4 * config.vocab_size as u64;
-    let merging = 4 * parameters + written + probe_logits;
-    let training = sum(&[weights, trained, activations, logits, kv_cache]);
-    let loading = sum(&[weights, shape.file]);
-    let finishing = sum(&[weights, trained, merging]);
-    let total = sum(&[PROGRAM, training.max(loading).max(finishing)]);
-    MemoryEstimate { weights, trained, activations, logits, kv_cache, merging, total }
+    fn between_steps(&self) -> u64 {
+        sum(&[self.values, self.moments, self.best])
+    }
+
+    /// Values and moments, and the best values, as the bytes that go to the file.
+    fn checkpoint(&self) -> u64 {
+        sum(&[self.stored_values, self.moments, self.best])
+    }
 }
 
 /// Trained values of an adapter: `rank · (inputs + outputs)` a projection, saved modules whole.
 fn trained_by(lora: &LoraArgs, config: &ModelConfig) -> u64 {
-    let targets = Projection::ALL.into_iter().filter(|p| lora.target_modules.iter().any(|name| name == p.name()));
-    let a_layer: usize = targets.map(|projection| projection.shape(config).iter().sum::<usize>()).sum();
+    let a_layer: usize = targets(lora).map(|projection| projection.shape(config).iter().sum::<usize>()).sum();
     let pairs = lora.rank as usize * a_layer * config.num_hidden_layers;
     (pairs + lora.modules_to_save.len() * config.vocab_size * config.hidden_size) as u64
 }
 
-/// Floats that a layer keeps of one token.
-fn kept(shape: &Shape) -> u64 {
-    let config = shape.config;
-    let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
-    let ranks = match shape.tuning {
-        Tuning::Lora(lora) => lora.rank as usize * lora.target_modules.len(),
-        Tuning::Full => 0,
-    };
-    let normed = if config.qk_norm { q + kv } else { 0 };
-    let kept = 2 * config.hidden_size + 2 * q + 2 * kv + 2 * config.intermediate_size;
-    (kept + config.num_attention_heads + 2 + ranks + normed) as u64
+fn targets(lora: &LoraArgs) -> impl Iterator<Item = Projection> {
+    Projection::ALL.into_iter().filter(|p| lora.target_modules.iter().any(|name| name == p.name()))
 }
 
-/// Floats in flight of one token while one layer goes forward or back.
-fn working(config: &ModelConfig) -> u64 {
-    let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
-    (3 * config.intermediate_size + 6 * config.hidden_size + 2 * q + 2 * kv) as u64
+/// Bytes a token of what passes hold, and of rows of the vocabulary.
+struct Widths {
+    /// A hidden state.
+    hidden: u64,
+    /// What a layer's forward leaves for its backward: its input, rotated queries and keys, values, attention's output and
+    /// log-sum-exp, the sum after attention, gate and up, two reciprocal roots, `dropout(x) Aᵀ` of each adapted
+    /// projection; what went into the norms of heads.
+    kept: u64,
+    /// Beside that, at the highest moment of a layer's forward, its last projection: the product inside the MLP, with
+    /// dropout a copy of it, and the output.
+    forward: u64,
+    /// At the highest moment of its backward, the same projection's: the output's gradient, the product inside the MLP
+    /// (computed again) and its gradient; with dropout the product's copy and its part of that gradient.
+    backward: u64,
+    /// A row of logits.
+    logits: u64,
+    /// The embedding, or the head, in f32.
+    vocabulary: u64,
 }
 
-fn floats_a_token(shape: &Shape) -> u64 {
-    let layers = shape.config.num_hidden_layers as u64;
-    let kept = match shape.train.gradient_checkpointing {
-        true => layers * shape.config.hidden_size as u64 + kept(shape),
-        false => layers * kept(shape),
-    };
-    kept + working(shape.config)
+impl Widths {
+    fn of(shape: &Shape) -> Self {
+        let config = shape.config;
+        let (h, ffn) = (config.hidden_size, config.intermediate_size);
+        let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
+        let (ranks, dropout) = match shape.tuning {
+            Tuning::Lora(lora) => {
+                // PPO trains without dropout.
+                let drops = lora.dropout > 0.0 && shape.kind != StageKind::PPO;
+                (lora.rank as usize * targets(lora).count(), usize::from(drops))
+            }
+            Tuning::Full => (0, 0),
+        };
+        let normed = if config.qk_norm { q + kv } else { 0 };
+        let kept = 2 * h + 2 * q + 2 * kv + 2 * ffn + config.num_attention_heads + 2 + ranks + normed;
+        let bytes = |values: usize| VALUE * values as u64;
+        Self {
+            hidden: bytes(h),
+            kept: bytes(kept),
+            forward: bytes((1 + dropout) * ffn + h),
+            backward: bytes(h + (2 + 2 * dropout) * ffn),
+            logits: bytes(config.vocab_size),
+            vocabulary: bytes(config.vocab_size * h),
+        }
+    }
+
+    /// Of `tokens` through all layers, one after another, without a backward: what one layer makes, or the final norm's
+    /// input and output.
+    fn one_layer(&self, tokens: u64) -> u64 {
+        tokens.saturating_mul((self.kept + self.forward).max(2 * self.hidden))
+    }
+
+    /// A chunk of the head's logits.
+    fn chunk(&self, targets: u64) -> u64 {
+        (LOGITS / self.logits).clamp(16, 512).min(targets).saturating_mul(self.logits)
+    }
+}
+
+/// A training step beside what stays from step to step.
+struct Step {
+    activations: u64,
+    logits: u64,
+    peak: u64,
+}
+
+impl Step {
+    /// A pass is at its highest where all layers' activations are there: at the head, or in the backward of the last
+    /// layer. From there activations go and gradients come, so with many weights and few tokens its end is higher.
+    fn of(shape: &Shape, widths: &Widths, trained: &Trained, tokens: u64) -> Self {
+        let layers = shape.config.num_hidden_layers as u64;
+        // With checkpointing each layer's input, and all of one layer when its forward has run again.
+        let (at_head, at_layer) = match shape.train.gradient_checkpointing {
+            true => (layers * widths.hidden, layers * widths.hidden + widths.kept),
+            false => (layers * widths.kept, layers * widths.kept),
+        };
+        let language_model = shape.kind != StageKind::RM;
+        // The last layer's output, the final norm's, its target rows and their gradient; a reward model reads one row a
+        // sequence, and scatters its gradient over all.
+        let states = if language_model { 4 } else { 3 };
+        let activations_at_head = tokens.saturating_mul(at_head + states * widths.hidden);
+        let activations_at_layer = tokens.saturating_mul(at_layer + widths.backward);
+        let logits = if language_model { widths.chunk(tokens) } else { 0 };
+        let head_gradient = if language_model && head_is_trained(shape) { widths.vocabulary } else { 0 };
+        // Those of earlier passes of the step are there all the time.
+        let (before_head, after_head) = match several_passes(shape) {
+            true => (trained.gradients, trained.gradients),
+            false => (0, head_gradient),
+        };
+        // A tied embedding's gradient has a buffer of its own before it is added to the head's.
+        let embedding = if shape.config.tie_word_embeddings { head_gradient } else { 0 };
+        let last_layer = tokens.saturating_mul(widths.kept + widths.backward);
+        let moments = [
+            sum(&[activations_at_head, logits, head_gradient, before_head]),
+            sum(&[activations_at_layer, after_head]),
+            sum(&[trained.gradients, embedding.max(last_layer)]),
+        ];
+        Self {
+            activations: activations_at_head.max(activations_at_layer),
+            logits: logits.saturating_add(head_gradient),
+            peak: moments.into_iter().max().unwrap_or(0),
+        }
+    }
+}
+
+/// Whether a step adds the gradients of several passes.
+fn several_passes(shape: &Shape) -> bool {
+    match shape.ppo {
+        Some(ppo) => ppo.mini_batch_size > shape.train.per_device_train_batch_size,
+        None => shape.train.gradient_accumulation_steps > 1,
+    }
+}
+
+fn head_is_trained(shape: &Shape) -> bool {
+    match shape.tuning {
+        Tuning::Lora(lora) => !lora.modules_to_save.is_empty(),
+        Tuning::Full => true,
+    }
 }
 
 /// The cache of a rollout in bytes, and the new tokens of one micro-batch of episodes.
 fn rollout(shape: &Shape) -> (u64, u64) {
     let Some(ppo) = shape.ppo else { return (0, 0) };
     let config = shape.config;
-    let slots = u64::from(ppo.batch_size).min(ROLLOUT_SLOTS);
     let capacity = shape.longest + u64::from(ppo.max_new_tokens);
-    let a_token = 2 * 4 * (config.num_key_value_heads * config.head_dim * config.num_hidden_layers) as u64;
+    let a_token = 2 * VALUE * (config.num_key_value_heads * config.head_dim * config.num_hidden_layers) as u64;
     let episodes = u64::from(shape.train.per_device_train_batch_size.min(ppo.mini_batch_size));
-    (slots.saturating_mul(capacity).saturating_mul(a_token), episodes * u64::from(ppo.max_new_tokens))
+    (slots(ppo).saturating_mul(capacity).saturating_mul(a_token), episodes * u64::from(ppo.max_new_tokens))
 }
 
-/// Bytes of the largest pass without a backward: a prefill, or the scoring of episodes.
-fn forward_only(shape: &Shape) -> u64 {
+/// Sequences that are sampled at once.
+fn slots(ppo: &PpoArgs) -> u64 {
+    u64::from(ppo.batch_size).min(ROLLOUT_SLOTS)
+}
+
+/// Logits of a decoding step, on the device and on the host.
+fn decoded_logits(shape: &Shape) -> u64 {
+    shape.ppo.map_or(0, |ppo| 2 * slots(ppo) * VALUE * shape.config.vocab_size as u64)
+}
+
+/// A rollout: its cache, and the larger of a prefill and a step's logits.
+fn sampling(shape: &Shape, widths: &Widths, kv_cache: u64) -> u64 {
     let Some(ppo) = shape.ppo else { return 0 };
-    let episode = shape.longest + u64::from(ppo.max_new_tokens);
-    let scored = u64::from(shape.train.per_device_eval_batch_size).saturating_mul(episode);
-    scored.max(PREFILL_TOKENS).saturating_mul(4 * (kept(shape) + working(shape.config)))
+    let prefill = slots(ppo).saturating_mul(shape.longest).min(PREFILL_TOKENS.max(shape.longest));
+    kv_cache.saturating_add(widths.one_layer(prefill).max(decoded_logits(shape)))
+}
+
+/// The largest pass without a backward beside a rollout's own: an evaluation, or the scoring of episodes, where the
+/// policy's hidden states and their target rows are there while the reference and the reward model run.
+fn forward_only(shape: &Shape, widths: &Widths) -> u64 {
+    let batch = u64::from(shape.train.per_device_eval_batch_size);
+    let (tokens, states) = match shape.ppo {
+        Some(ppo) => (batch.saturating_mul(shape.longest + u64::from(ppo.max_new_tokens)), 2),
+        None => (shape.eval_tokens, 0),
+    };
+    let head = match shape.kind {
+        StageKind::RM => 0,
+        _ => sum(&[tokens.saturating_mul(2 * widths.hidden), widths.chunk(tokens)]),
+    };
+    sum(&[tokens.saturating_mul(states * widths.hidden), widths.one_layer(tokens).max(head)])
+}
+
+/// Beside the weights that have been read: the pages of the file that are being copied, and, where a weight changes its
+/// type on the way, the largest matrix in f32.
+fn reading(shape: &Shape, widths: &Widths, stored_weight: u64) -> u64 {
+    let converted = if frozen_weight(stored_weight) == VALUE { 0 } else { widths.vocabulary };
+    sum(&[READ_AT_ONCE.min(shape.config.parameter_count() as u64) * stored_weight, converted])
+}
+
+/// Beside what a finished stage holds: the merged matrices in f32, then the written model, read back; and logits of the
+/// texts that both are checked on, three times (expected ones, found ones, and those on the host).
+fn merging(shape: &Shape, widths: &Widths) -> u64 {
+    let config = shape.config;
+    let merged = match shape.tuning {
+        Tuning::Lora(lora) => {
+            let a_layer: usize = targets(lora).map(|projection| projection.shape(config).iter().product::<usize>()).sum();
+            VALUE * (a_layer * config.num_hidden_layers) as u64
+        }
+        Tuning::Full => 0,
+    };
+    let written = frozen_weight(shape.saved_weight).saturating_mul(config.parameter_count() as u64);
+    let read_back = written.saturating_add(reading(shape, widths, shape.saved_weight));
+    let width = if shape.kind == StageKind::RM { VALUE } else { widths.logits };
+    sum(&[merged.max(read_back), 3 * PROBE_TOKENS * width])
 }
 
 fn sum(parts: &[u64]) -> u64 {
@@ -191,80 +388,5 @@ fn sum(parts: &[u64]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::data::prepare::tests::train_args;
-
-    /// SmolLM2-135M.
-    fn config() -> ModelConfig {
-        let config = json!({
-            "model_type": "llama", "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536,
-            "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": true,
-        });
-        ModelConfig::from_json(config).unwrap()
-    }
-
-    fn lora() -> Tuning {
-        let target_modules = Projection::ALL.map(|projection| projection.name().to_owned()).to_vec();
-        Tuning::Lora(LoraArgs {
-            rank: 8,
-            alpha: 16.0,
-            dropout: 0.0,
-            target_modules,
-            use_rslora: false,
-            modules_to_save: Vec::new(),
-        })
-    }
-
-    fn of(tuning: &Tuning, train: &TrainArgs, batch_tokens: u64) -> MemoryEstimate {
-        let config = config();
-        estimate(&Shape {
-            kind: StageKind::SFT,
-            config: &config,
-            tuning,
-            train,
-            ppo: None,
-            batch_tokens,
-            longest: batch_tokens,
-            other_models: 0,
-            file: 0,
-            saved_weight: 4,
-        })
-    }
-
-    #[test]
-    fn weights_and_adapter_are_counted_exactly() {
-        let found = of(&lora(), &train_args(), 1000);
-        assert_eq!(found.weights, 4 * 134_515_008);
-        // Rank 8 in 30 layers; inputs and outputs of the seven projections add up to 10,176.
-        assert_eq!(found.trained, 16 * 2_442_240);
-        assert_eq!(of(&Tuning::Full, &train_args(), 1000).trained, 12 * 134_515_008);
-    }
-
-    #[test]
-    fn activations_grow_with_tokens_and_shrink_with_checkpointing() {
-        let (train, checkpointed) = (train_args(), TrainArgs { gradient_checkpointing: true, ..train_args() });
-        let whole = of(&lora(), &train, 2048).activations;
-        assert_eq!(whole, 2 * of(&lora(), &train, 1024).activations);
-        // 30 layers of 5,827 floats and one of 9,600 in flight.
-        assert_eq!(whole, 2048 * 4 * (30 * 5_827 + 9_600));
-        assert!(of(&lora(), &checkpointed, 2048).activations < whole / 4);
-    }
-
-    #[test]
-    fn logits_never_take_more_than_the_heads_buffer() {
-        assert!(of(&lora(), &train_args(), 1 << 20).logits <= LOGITS);
-        assert_eq!(of(&lora(), &train_args(), 10).logits, 10 * 4 * 49152);
-    }
-
-    #[test]
-    fn the_total_is_a_peak_not_a_sum() {
-        let found = of(&lora(), &train_args(), 100);
-        assert!(found.merging > found.activations, "a short batch: merging is the peak");
-        assert_eq!(found.total, PROGRAM + found.weights + found.trained + found.merging);
-        let found = of(&lora(), &train_args(), 1 << 16);
-        assert_eq!(found.total, PROGRAM + found.weights + found.trained + found.activations + found.logits);
-    }
-}
+#[path = "memory_tests.rs"]
+mod tests;

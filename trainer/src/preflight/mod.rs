@@ -25,7 +25,7 @@ pub use forecast::{Forecast, Preflight};
 pub use inputs::{
     TokenizerDir, digest_of, model, sampled_data, stage_data, stage_template, stage_tokenizer, tokenizer_dir,
 };
-pub use memory::{MemoryEstimate, check_fits};
+pub use memory::{MemoryEstimate, Shape as MemoryShape, check_fits, estimate as estimate_memory};
 pub use survey::{check_context, preflight, preflight_stage};
 pub use units::{PpoSteps, Units};
 pub use workspace::Workspace;

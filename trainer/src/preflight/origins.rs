@@ -38,8 +38,6 @@ pub(super) struct Origin {
 #[derive(Clone)]
 pub(super) struct Facts {
     pub config: ModelConfig,
-    /// Bytes of the weights on disk; 0 for a random model.
-    pub file: u64,
     /// Bytes of a weight in the type that the model is stored in.
     pub weight: u64,
 }
@@ -208,7 +206,7 @@ fn fetch(ws: &Workspace, uri: &str, revision: Option<&str>, tokenizer_only: bool
 fn random_model(config: Value, memory: Option<u64>) -> Result<Facts> {
     let config = ModelConfig::from_json(config).map_err(|failure| Failure::config(failure.message))?;
     check_fits(&config, memory)?;
-    Ok(Facts { config, file: 0, weight: 4 })
+    Ok(Facts { config, weight: 4 })
 }
 
 fn stored_model(external: &External) -> Result<Facts> {
@@ -223,7 +221,7 @@ fn stored_model(external: &External) -> Result<Facts> {
     let files = ModelFiles::open(dir)?;
     check_shapes(dir, &config, &files)?;
     let weight = files.dtype("model.embed_tokens.weight")?.size() as u64;
-    Ok(Facts { file: weight * config.parameter_count() as u64, config, weight })
+    Ok(Facts { config, weight })
 }
 
 fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer, random: bool) -> Result<()> {
