@@ -110,9 +110,9 @@ fn serve(workload: Workload) -> Result<()> {
     };
     // A PPO response that was cut off is scored with a stop token after it.
     let model = load::load::<Flex>(&workload.model, longest + new + 1, &Default::default())?;
-    let stored_weight = ModelFiles::open(&workload.model)?.dtype("model.embed_tokens.weight")?.size() as u64;
+    let stored = ModelFiles::open(&workload.model)?.dtype("model.embed_tokens.weight")?;
     let mut work = match workload.task {
-        Task::Train(train) => train.start(model, stored_weight, workload.ids)?,
+        Task::Train(train) => train.start(model, stored, workload.ids)?,
         Task::Generate { max_new_tokens } => generation(model, workload.ids, max_new_tokens)?,
     };
 

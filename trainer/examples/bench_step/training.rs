@@ -22,6 +22,7 @@ use medtrain_trainer::{
         task::{Task, Tuned, Watch},
     },
     telemetry::{StopSignal, Style},
+    weights::Dtype,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -62,8 +63,8 @@ impl Train {
         }
     }
 
-    /// The model's weights take `stored_weight` bytes each in their file.
-    pub fn start(self, model: Decoder<Flex>, stored_weight: u64, ids: Vec<Vec<u32>>) -> Result<Work> {
+    /// `stored` is the type of the model's file.
+    pub fn start(self, model: Decoder<Flex>, stored: Dtype, ids: Vec<Vec<u32>>) -> Result<Work> {
         let Self { lora, mut train, kind } = self;
         let rows = if matches!(kind, Kind::Reward { .. }) { ids.len() / 2 } else { ids.len() };
         train.insert("maxSteps".into(), ENDLESS.into());
@@ -132,8 +133,8 @@ impl Train {
             eval_tokens: 0,
             longest: longest as u64,
             other_models: 0,
-            stored_weight,
-            saved_weight: stored_weight,
+            stored,
+            saved: stored,
         });
         let roofline = schedule.new_tokens.is_none().then(|| {
             let shape = Shape { config, lengths, rank, gradient_checkpointing, language_model };

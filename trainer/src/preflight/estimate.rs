@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use medtrain_crds::contract::{DataCounts, Manifest, SplitCounts};
 use medtrain_crds::resolve::{PlannedStage, Resolved, ResolvedStage, Role, Source, locator};
-use medtrain_crds::stage::{Dtype, PpoArgs, StageKind, Tuning};
+use medtrain_crds::stage::{PpoArgs, StageKind, Tuning};
 
 use super::memory::{self, Shape};
 use super::origins::Facts;
@@ -59,12 +59,8 @@ pub(super) fn estimate(
             (0..data.eval.len()).map(|row| u64::from(data.eval.tokens(row))).collect(),
             train.per_device_eval_batch_size,
         ),
-        stored_weight: model.weight,
-        saved_weight: match train.save_dtype {
-            None => model.weight,
-            Some(Dtype::Float32) => 4,
-            Some(Dtype::Bfloat16 | Dtype::Float16) => 2,
-        },
+        stored: model.stored,
+        saved: train.save_dtype.map_or(model.stored, Into::into),
     });
     Forecast {
         name: stage.name.clone(),

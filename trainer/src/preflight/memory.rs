@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::adapter::Projection;
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
+use crate::weights::Dtype;
 
 /// Peak memory by what takes it, and by when, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -64,10 +65,10 @@ pub struct Shape<'a> {
     pub longest: u64,
     /// Weights of further models: a reference or a reward model that doesn't share the policy's.
     pub other_models: u64,
-    /// Bytes of a weight in the file that the model is read from.
-    pub stored_weight: u64,
-    /// Bytes of a weight in the file that is written.
-    pub saved_weight: u64,
+    /// Type of the weights in the file that the model is read from.
+    pub stored: Dtype,
+    /// Type of the weights in the file that is written.
+    pub saved: Dtype,
 }
 
 /// Bytes of a value where nothing says otherwise: activations, gradients, moments and what is trained are f32.
@@ -84,9 +85,12 @@ const PREFILL_TOKENS: u64 = 2048;
 /// Tokens of the texts that a merge is checked on.
 const PROBE_TOKENS: u64 = 160;
 
-/// Bytes in memory of a weight that is not trained: all are f32, whatever type the file has.
-const fn frozen_weight(_stored_weight: u64) -> u64 {
-    VALUE
+/// Bytes in memory of a weight that is read and not trained: what is bf16 in the file stays so (`ops/flex/frozen.rs`).
+const fn frozen_weight(stored: Dtype) -> u64 {
+    match stored {
+        Dtype::BFloat16 => 2,
+        Dtype::Float32 | Dtype::Float16 => VALUE,
+    }
 }
 
 /// Whether the weights alone fit, in f32: a model that is made here has no file whose size would tell.
@@ -110,7 +114,7 @@ pub fn estimate(shape: &Shape) -> MemoryEstimate {
     let trained = Trained::of(shape);
     let widths = Widths::of(shape);
     let parameters = shape.config.parameter_count() as u64;
-    let frozen = frozen_weight(shape.stored_weight);
+    let frozen = frozen_weight(shape.stored);
     let policy = match shape.tuning {
         Tuning::Lora(_) => frozen.saturating_mul(parameters),
         Tuning::Full => VALUE.saturating_mul(parameters),
@@ -125,7 +129,11 @@ pub fn estimate(shape: &Shape) -> MemoryEstimate {
     let sampled = sampling(shape, &widths, kv_cache);
     let forward = forward_only(shape, &widths).max(sampled);
 
-    let loading = sum(&[weights, reading(shape, &widths, shape.stored_weight)]);
+    let others = weights.saturating_sub(policy);
+    // Full fine-tuning makes its f32 weights from those that were read.
+    let widened = if matches!(shape.tuning, Tuning::Full) && frozen < VALUE { policy } else { 0 };
+    let read = reading(shape.config, &widths, shape.stored).max(sum(&[frozen.saturating_mul(parameters), widened]));
+    let loading = sum(&[others, read]);
     let forward = resident.saturating_add(forward);
     let training = resident.saturating_add(step.peak);
     let saving = resident.saturating_add(trained.checkpoint());
@@ -359,28 +367,36 @@ fn forward_only(shape: &Shape, widths: &Widths) -> u64 {
     sum(&[tokens.saturating_mul(states * widths.hidden), widths.one_layer(tokens).max(head)])
 }
 
-/// Beside the weights that have been read: the pages of the file that are being copied, and, where a weight changes its
-/// type on the way, the largest matrix in f32.
-fn reading(shape: &Shape, widths: &Widths, stored_weight: u64) -> u64 {
-    let converted = if frozen_weight(stored_weight) == VALUE { 0 } else { widths.vocabulary };
-    sum(&[READ_AT_ONCE.min(shape.config.parameter_count() as u64) * stored_weight, converted])
+/// A model while it is read: its weights, the pages of the file that are being copied, and, where weights are kept in
+/// another type than f32, the matrix in f32 that is being converted: the embedding when little else is there, or the last.
+fn reading(config: &ModelConfig, widths: &Widths, stored: Dtype) -> u64 {
+    let parameters = config.parameter_count() as u64;
+    let frozen = frozen_weight(stored);
+    let (weights, pages) = (frozen.saturating_mul(parameters), READ_AT_ONCE.min(parameters) * stored.size() as u64);
+    if frozen == VALUE {
+        return weights.saturating_add(pages);
+    }
+    let down = VALUE * (config.hidden_size * config.intermediate_size) as u64;
+    let last = if config.tie_word_embeddings { down } else { widths.vocabulary };
+    let embedding = widths.vocabulary / VALUE * (VALUE + frozen);
+    sum(&[pages, embedding.max(weights.saturating_add(last))])
 }
 
-/// Beside what a finished stage holds: the merged matrices in f32, then the written model, read back; and logits of the
-/// texts that both are checked on, three times (expected ones, found ones, and those on the host).
+/// Beside what a finished stage holds: the merged model, or the written one, read back; and logits of the texts that both
+/// are checked on, three times (expected ones, found ones, and those on the host). Of the merged model the adapted matrices
+/// are its own, in f32; to be saved the others are in f32, too, which they may be already.
 fn merging(shape: &Shape, widths: &Widths) -> u64 {
     let config = shape.config;
     let merged = match shape.tuning {
-        Tuning::Lora(lora) => {
+        Tuning::Lora(lora) if frozen_weight(shape.stored) == VALUE => {
             let a_layer: usize = targets(lora).map(|projection| projection.shape(config).iter().product::<usize>()).sum();
             VALUE * (a_layer * config.num_hidden_layers) as u64
         }
+        Tuning::Lora(_) => VALUE.saturating_mul(config.parameter_count() as u64),
         Tuning::Full => 0,
     };
-    let written = frozen_weight(shape.saved_weight).saturating_mul(config.parameter_count() as u64);
-    let read_back = written.saturating_add(reading(shape, widths, shape.saved_weight));
     let width = if shape.kind == StageKind::RM { VALUE } else { widths.logits };
-    sum(&[merged.max(read_back), 3 * PROBE_TOKENS * width])
+    sum(&[merged.max(reading(config, widths, shape.saved)), 3 * PROBE_TOKENS * width])
 }
 
 fn sum(parts: &[u64]) -> u64 {

@@ -35,21 +35,30 @@ fn train() -> TrainArgs {
     TrainArgs { gradient_accumulation_steps: 1, ..train_args() }
 }
 
-fn by_kind(kind: StageKind, tuning: &Tuning, train: &TrainArgs, tokens: [u64; 2]) -> MemoryEstimate {
-    let config = config();
-    estimate(&Shape {
+fn shape<'a>(
+    kind: StageKind,
+    config: &'a ModelConfig,
+    tuning: &'a Tuning,
+    train: &'a TrainArgs,
+    [batch_tokens, eval_tokens]: [u64; 2],
+) -> Shape<'a> {
+    Shape {
         kind,
-        config: &config,
+        config,
         tuning,
         train,
         ppo: None,
-        batch_tokens: tokens[0],
-        eval_tokens: tokens[1],
-        longest: tokens[0],
+        batch_tokens,
+        eval_tokens,
+        longest: batch_tokens,
         other_models: 0,
-        stored_weight: 2,
-        saved_weight: 4,
-    })
+        stored: Dtype::BFloat16,
+        saved: Dtype::BFloat16,
+    }
+}
+
+fn by_kind(kind: StageKind, tuning: &Tuning, train: &TrainArgs, tokens: [u64; 2]) -> MemoryEstimate {
+    estimate(&shape(kind, &config(), tuning, train, tokens))
 }
 
 fn of(tuning: &Tuning, train: &TrainArgs, batch_tokens: u64) -> MemoryEstimate {
@@ -59,7 +68,7 @@ fn of(tuning: &Tuning, train: &TrainArgs, batch_tokens: u64) -> MemoryEstimate {
 #[test]
 fn weights_and_what_is_trained_are_counted_exactly() {
     let found = of(&lora(), &train(), 1000);
-    assert_eq!(found.weights, frozen_weight(2) * PARAMETERS);
+    assert_eq!(found.weights, 2 * PARAMETERS);
     assert_eq!(found.trained, 16 * ADAPTER);
     let found = of(&Tuning::Full, &train(), 1000);
     assert_eq!((found.weights, found.trained), (4 * PARAMETERS, 12 * PARAMETERS), "trained weights are f32");
@@ -110,7 +119,7 @@ fn a_checkpoint_holds_what_is_trained_once_more() {
     let best = TrainArgs { load_best_model_at_end: true, ..train() };
     assert_eq!(of(&Tuning::Full, &train(), 10).saving, (12 + 12) * PARAMETERS);
     assert_eq!(of(&Tuning::Full, &best, 10).saving, (16 + 16) * PARAMETERS);
-    assert_eq!(of(&lora(), &train(), 10).saving, frozen_weight(2) * PARAMETERS + 24 * ADAPTER);
+    assert_eq!(of(&lora(), &train(), 10).saving, 2 * PARAMETERS + 24 * ADAPTER);
 }
 
 #[test]
@@ -121,10 +130,18 @@ fn a_large_evaluation_counts() {
 }
 
 #[test]
-fn the_file_is_read_in_parts_not_held_beside_the_weights() {
-    let found = of(&lora(), &train(), 10);
-    let converted = if frozen_weight(2) == VALUE { 0 } else { VOCABULARY };
-    assert_eq!(found.loading, found.weights + 2 * READ_AT_ONCE + converted);
+fn weights_of_bf16_files_stay_bf16_unless_they_are_trained() {
+    let loading = |tuning: &Tuning, stored| {
+        let (config, train) = (config(), train());
+        let shape = Shape { stored, ..shape(StageKind::SFT, &config, tuning, &train, [10, 0]) };
+        (estimate(&shape).weights, estimate(&shape).loading)
+    };
+    // Beside the weights 4 Mi values of the file, and as f32 the last matrix, 1,536 by 576.
+    let last = 4 * 1_536 * 576;
+    assert_eq!(loading(&lora(), Dtype::BFloat16), (2 * PARAMETERS, 2 * PARAMETERS + 2 * READ_AT_ONCE + last));
+    assert_eq!(loading(&lora(), Dtype::Float16), (4 * PARAMETERS, 4 * PARAMETERS + 2 * READ_AT_ONCE));
+    assert_eq!(loading(&lora(), Dtype::Float32), (4 * PARAMETERS, 4 * PARAMETERS + 4 * READ_AT_ONCE));
+    assert_eq!(loading(&Tuning::Full, Dtype::BFloat16), (4 * PARAMETERS, 6 * PARAMETERS));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::adapter::Projection;
 use crate::data::Tokenizer;
 use crate::failure::{Failure, Result};
 use crate::model::ModelConfig;
-use crate::weights::{ModelFiles, peft};
+use crate::weights::{Dtype, ModelFiles, peft};
 
 /// A model or an adapter that no stage of the training makes.
 pub(super) struct External {
@@ -38,8 +38,8 @@ pub(super) struct Origin {
 #[derive(Clone)]
 pub(super) struct Facts {
     pub config: ModelConfig,
-    /// Bytes of a weight in the type that the model is stored in.
-    pub weight: u64,
+    /// The type that the model is stored in.
+    pub stored: Dtype,
 }
 
 /// The name of a model that tokens are added to, and the lists of them.
@@ -206,7 +206,7 @@ fn fetch(ws: &Workspace, uri: &str, revision: Option<&str>, tokenizer_only: bool
 fn random_model(config: Value, memory: Option<u64>) -> Result<Facts> {
     let config = ModelConfig::from_json(config).map_err(|failure| Failure::config(failure.message))?;
     check_fits(&config, memory)?;
-    Ok(Facts { config, weight: 4 })
+    Ok(Facts { config, stored: Dtype::Float32 })
 }
 
 fn stored_model(external: &External) -> Result<Facts> {
@@ -220,8 +220,8 @@ fn stored_model(external: &External) -> Result<Facts> {
     let config = ModelConfig::load(dir)?;
     let files = ModelFiles::open(dir)?;
     check_shapes(dir, &config, &files)?;
-    let weight = files.dtype("model.embed_tokens.weight")?.size() as u64;
-    Ok(Facts { config, weight })
+    let stored = files.dtype("model.embed_tokens.weight")?;
+    Ok(Facts { config, stored })
 }
 
 fn check_vocabulary(config: &ModelConfig, tokenizer: &Tokenizer, random: bool) -> Result<()> {

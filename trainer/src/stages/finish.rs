@@ -157,13 +157,10 @@ fn normalise<B: LmBackend>(
 
 /// `train.saveDtype`, else what the base is stored in.
 fn save_dtype(stage: &PlannedStage, base: &Path) -> Result<Dtype> {
-    use medtrain_crds::stage::Dtype as Asked;
-    Ok(match stage.train.save_dtype {
-        Some(Asked::Float32) => Dtype::Float32,
-        Some(Asked::Bfloat16) => Dtype::BFloat16,
-        Some(Asked::Float16) => Dtype::Float16,
-        None => ModelFiles::open(base)?.dtype("model.embed_tokens.weight")?,
-    })
+    match stage.train.save_dtype {
+        Some(asked) => Ok(asked.into()),
+        None => ModelFiles::open(base)?.dtype("model.embed_tokens.weight"),
+    }
 }
 
 fn card<B: LmBackend>(

@@ -20,6 +20,17 @@ pub enum Dtype {
     Float16,
 }
 
+impl From<medtrain_crds::stage::Dtype> for Dtype {
+    fn from(asked: medtrain_crds::stage::Dtype) -> Self {
+        use medtrain_crds::stage::Dtype as Asked;
+        match asked {
+            Asked::Float32 => Self::Float32,
+            Asked::Bfloat16 => Self::BFloat16,
+            Asked::Float16 => Self::Float16,
+        }
+    }
+}
+
 impl Dtype {
     pub const ALL: [Self; 3] = [Self::Float32, Self::BFloat16, Self::Float16];
 
