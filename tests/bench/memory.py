@@ -53,7 +53,9 @@ def measure(row: rows.StepRow, options: argparse.Namespace, folder: Path) -> dic
     side = Side(row.name, [str(options.step), str(workload)], options.threads)
     try:
         answer = side.ask("forecast")
-        peaks = [side.first["peakRss"], *(side.turn()["peakRss"] for _ in range(options.steps - 1))]
+        # A PPO step has several updates: from the second on the moments are there.
+        more = 0 if row.kind == "ppo" else options.steps - 1
+        peaks = [side.first["peakRss"], *(side.turn()["peakRss"] for _ in range(more))]
     finally:
         side.close()
     return {"row": row.name, "measured": max(peaks), "forecast": forecast(answer), "steps": peaks, "plan": answer}
@@ -74,7 +76,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--step", type=Path, required=True, help="the built example bench_step")
     parser.add_argument("--model", type=Path, required=True, help="a Hugging Face model directory")
     parser.add_argument("--rows", nargs="+", default=ROWS, metavar="ROW", help="default: " + " ".join(ROWS))
-    parser.add_argument("--steps", type=int, default=2, help="steps of each row: the second has the optimiser's moments")
+    parser.add_argument("--steps", type=int, default=2, help="steps of each row but PPO's: from the second on the optimiser's moments are there")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--output", type=Path, help="JSON file for all figures")
     return parser.parse_args()

@@ -389,7 +389,8 @@ fn merging(shape: &Shape, widths: &Widths) -> u64 {
     let config = shape.config;
     let merged = match shape.tuning {
         Tuning::Lora(lora) if frozen_weight(shape.stored) == VALUE => {
-            let a_layer: usize = targets(lora).map(|projection| projection.shape(config).iter().product::<usize>()).sum();
+            let a_layer: usize =
+                targets(lora).map(|projection| projection.shape(config).iter().product::<usize>()).sum();
             VALUE * (a_layer * config.num_hidden_layers) as u64
         }
         Tuning::Lora(_) => VALUE.saturating_mul(config.parameter_count() as u64),
