@@ -17,9 +17,9 @@ use super::{
 use crate::failure::Failure;
 
 /// Bytes of a request. An object of up to this size is fetched by one.
-pub(super) const RANGE: u64 = if cfg!(test) { 1 << 20 } else { 32 << 20 };
+pub(super) const RANGE: u64 = if cfg!(test) { 1 << 20 } else { 16 << 20 };
 /// Requests in flight for one object.
-const IN_FLIGHT: usize = 5;
+const IN_FLIGHT: usize = 6;
 /// Bytes that are hashed at once: they stay in a core's cache between reading and hashing.
 const HASHED_AT_ONCE: usize = 256 << 10;
 /// Written bytes after which the disk is told to begin, so that little is left to wait for in the end.
