@@ -40,7 +40,7 @@ enum Kind {
         workdir: PathBuf,
         train: Map<String, Value>,
     },
-    /// Loads a model and computes the logits after some tokens.
+    /// Loads a model as `generate` does, and computes the logits after some tokens.
     Load {
         model: PathBuf,
         ids: Vec<u32>,
@@ -135,7 +135,7 @@ fn data(
 }
 
 fn logits(model: &std::path::Path, ids: &[u32]) -> Result<Value> {
-    let model = load::load::<Flex>(model, ids.len(), &Default::default())?;
+    let model = load::map::<Flex>(model, ids.len(), &Default::default())?;
     let hidden = model.hidden(ids, &Segments::from_lengths([ids.len()]), None);
     let logits = to_host(&model.logits(&hidden, None));
     let last = &logits[logits.len() - model.config().vocab_size..];

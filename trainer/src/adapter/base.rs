@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     failure::{Failure, Result},
     model::Decoder,
-    ops::{LmBackend, to_host},
+    ops::LmBackend,
     weights::{peft::BASE_RECORD as FILE, save::write_bytes},
 };
 
@@ -85,8 +85,9 @@ pub fn weights_digest<B: LmBackend>(model: &Decoder<B>) -> Result<String> {
     let mut all = Sha256::new();
     model.for_each_tensor(|name, shape, values| {
         all.update(format!("{name} {shape:?}\n"));
-        let values = to_host(&values);
+        let values = B::values(&values);
         let chunks: Vec<_> = values
+            .as_ref()
             .par_chunks(CHUNK)
             .map(|chunk| Sha256::digest(chunk.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()))
             .collect();

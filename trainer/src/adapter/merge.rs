@@ -25,6 +25,8 @@ pub fn merge<B: LmBackend>(
             let delta = b.matrix().matmul(a.matrix()).mul_scalar(lora.scale());
             visit(&format!("{path}.weight"), B::thaw(model.projection(layer, projection)) + delta);
         }
+        // What stands in for it is in memory now.
+        model.release();
     }
     for name in [EMBEDDING, HEAD] {
         if let Some(saved) = parameters.get(name) {

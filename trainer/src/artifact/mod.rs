@@ -8,6 +8,7 @@ mod access;
 mod commit;
 mod connector;
 mod digest;
+mod download;
 mod location;
 mod probe;
 mod retry;
@@ -17,7 +18,11 @@ mod tree;
 mod verify;
 
 #[cfg(test)]
+mod download_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unreliable;
 
 pub use access::Access;
 pub(crate) use commit::readable;

@@ -91,6 +91,8 @@ fn lasting(uri: &str, local: bool, error: &Error) -> Option<Failure> {
         (Error::NotSupported { .. } | Error::NotImplemented { .. }, _)
         | (Error::InvalidPath { .. } | Error::UnknownConfigurationKey { .. }, _) => config(""),
         (Error::JoinError { .. }, _) => Some(Failure::internal(format!("{uri}: {}", brief(error)))),
+        // An object that changed under a reader: it begins again.
+        (Error::Precondition { .. }, _) => None,
         _ if local => {
             let path = Path::new(uri.trim_start_matches("file://"));
             io_cause(error).filter(|cause| !may_pass(cause)).map(|cause| Failure::io(path, cause))

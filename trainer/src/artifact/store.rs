@@ -17,11 +17,12 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use medtrain_crds::contract::ExitCode;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, WriteMultipart, path::Path as StorePath};
-use tokio::{io::AsyncWriteExt, runtime::Runtime};
+use tokio::runtime::Runtime;
 
 use super::{
     FileDigest,
     digest::RunningDigest,
+    download::Source,
     location::Location,
     retry::{Trouble, persist},
 };
@@ -85,9 +86,9 @@ pub struct Store {
 }
 
 /// Files up to this size go up by one put, larger ones in parts of it (or larger: S3 allows 10,000 parts).
-const PART: usize = 8 << 20;
+pub(super) const PART: usize = 8 << 20;
 /// Parts in flight: with [`PART`], what bounds an upload's memory.
-const PARTS_IN_FLIGHT: usize = 4;
+const PARTS_IN_FLIGHT: usize = 6;
 
 impl Store {
     /// Opens `uri`: `file://`, a bare path, `memory://name`, `s3://`, `gs://`, `az://`. Nothing is read or written yet.
@@ -210,19 +211,15 @@ impl Store {
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(here)?;
         let partial = Partial(partial_name(file)?);
-        let found = self.run(path, async || {
-            let here = |e: std::io::Error| Trouble::Here(Failure::io(file, &e));
-            let mut stream = self.backend.get(&at).await?.into_stream();
-            let mut out = tokio::fs::File::create(&partial.0).await.map_err(here)?;
-            let mut digest = RunningDigest::default();
-            while let Some(bytes) = stream.try_next().await? {
-                digest.update(&bytes);
-                out.write_all(&bytes).await.map_err(here)?;
-            }
-            out.flush().await.map_err(here)?;
-            out.sync_all().await.map_err(here)?;
-            Ok(digest.finish())
-        })?;
+        let source = Source {
+            backend: self.backend.as_ref(),
+            at: &at,
+            uri: &self.uri_of(path),
+            local: self.local.is_some(),
+            retry_deadline: self.retry_deadline,
+        };
+        let size = expect.map(|expected| expected.size);
+        let found = self.run(path, async || source.download(&partial.0, size).await)?;
         if let Some(expected) = expect {
             self.compare(path, expected, &found)?;
         }
@@ -343,8 +340,8 @@ fn block_on<F: Future>(future: F) -> Result<F::Output> {
 }
 
 /// Up to `size` bytes; fewer only at the end of the file.
-fn read_part(source: &mut impl Read, size: usize) -> std::io::Result<Bytes> {
-    let mut part = Vec::new();
+fn read_part(source: &mut std::fs::File, size: usize) -> std::io::Result<Bytes> {
+    let mut part = Vec::with_capacity(size);
     source.take(size as u64).read_to_end(&mut part)?;
     Ok(part.into())
 }

@@ -1,14 +1,5 @@
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use futures::stream::BoxStream;
 use medtrain_crds::{
     contract::{
         BaseModel, CONTRACT_VERSION, DataCounts, Digest, ExitCode, FileEntry, Manifest, Pointer, StageKey, Timings,
@@ -16,22 +7,18 @@ use medtrain_crds::{
     },
     stage::StageKind,
 };
-use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, path::Path as StorePath,
-};
 
-use super::*;
+use super::{unreliable::unreliable, *};
 
-fn options(retry: Duration) -> StoreOptions {
+pub(super) fn options(retry: Duration) -> StoreOptions {
     StoreOptions { retry_deadline: retry, ..StoreOptions::default() }
 }
 
-fn memory(name: &str) -> Store {
+pub(super) fn memory(name: &str) -> Store {
     Store::open(&format!("memory://{name}/base"), &options(Duration::ZERO)).unwrap()
 }
 
-fn local() -> (tempfile::TempDir, Store) {
+pub(super) fn local() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&format!("{}/out", dir.path().display()), &options(Duration::ZERO)).unwrap();
     (dir, store)
@@ -299,115 +286,6 @@ fn latest_follows_the_newest_attempt_and_pointers_name_the_manifest() {
     let pointer = Pointer::new(StageKind::SFT, StageKey::of("{}"));
     write_pointer(&store, "trainings/default.demo/sft.json", &pointer).unwrap();
     assert_eq!(read_pointer(&store, "trainings/default.demo/sft.json").unwrap(), Some(pointer));
-}
-
-/// A memory store that answers the first `failures` requests with a server error, and forgets conditions if told to.
-#[derive(Debug)]
-struct Unreliable {
-    inner: object_store::memory::InMemory,
-    failures: AtomicUsize,
-    ignores_conditions: bool,
-}
-
-impl fmt::Display for Unreliable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unreliable")
-    }
-}
-
-impl Unreliable {
-    fn stumble(&self) -> object_store::Result<()> {
-        match self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
-            Ok(_) => Err(Error::Generic { store: "Unreliable", source: "status code: 503 Service Unavailable".into() }),
-            Err(_) => Ok(()),
-        }
-    }
-}
-
-type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = object_store::Result<T>> + Send + 'a>>;
-
-impl ObjectStore for Unreliable {
-    fn put_opts<'a: 'c, 'b: 'c, 'c>(
-        &'a self,
-        at: &'b StorePath,
-        payload: PutPayload,
-        mut options: PutOptions,
-    ) -> Answer<'c, PutResult>
-    where
-        Self: 'c,
-    {
-        Box::pin(async move {
-            self.stumble()?;
-            if self.ignores_conditions {
-                options.mode = PutMode::Overwrite;
-            }
-            self.inner.put_opts(at, payload, options).await
-        })
-    }
-
-    fn put_multipart_opts<'a: 'c, 'b: 'c, 'c>(
-        &'a self,
-        at: &'b StorePath,
-        options: PutMultipartOptions,
-    ) -> Answer<'c, Box<dyn MultipartUpload>>
-    where
-        Self: 'c,
-    {
-        Box::pin(async move {
-            self.stumble()?;
-            self.inner.put_multipart_opts(at, options).await
-        })
-    }
-
-    fn get_opts<'a: 'c, 'b: 'c, 'c>(&'a self, at: &'b StorePath, options: GetOptions) -> Answer<'c, GetResult>
-    where
-        Self: 'c,
-    {
-        Box::pin(async move {
-            self.stumble()?;
-            self.inner.get_opts(at, options).await
-        })
-    }
-
-    fn delete_stream(
-        &self,
-        at: BoxStream<'static, object_store::Result<StorePath>>,
-    ) -> BoxStream<'static, object_store::Result<StorePath>> {
-        self.inner.delete_stream(at)
-    }
-
-    fn list(&self, prefix: Option<&StorePath>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    fn list_with_delimiter<'a: 'c, 'b: 'c, 'c>(&'a self, prefix: Option<&'b StorePath>) -> Answer<'c, ListResult>
-    where
-        Self: 'c,
-    {
-        self.inner.list_with_delimiter(prefix)
-    }
-
-    fn copy_opts<'a: 'd, 'b: 'd, 'c: 'd, 'd>(
-        &'a self,
-        from: &'b StorePath,
-        to: &'c StorePath,
-        options: CopyOptions,
-    ) -> Answer<'d, ()>
-    where
-        Self: 'd,
-    {
-        self.inner.copy_opts(from, to, options)
-    }
-}
-
-fn unreliable(failures: usize, ignores_conditions: bool, retry: Duration) -> Store {
-    let mut store = Store::open("memory://unreliable", &options(retry)).unwrap();
-    store.backend = Arc::new(Unreliable {
-        inner: object_store::memory::InMemory::new(),
-        failures: failures.into(),
-        ignores_conditions,
-    });
-    store
 }
 
 #[test]

@@ -1,11 +1,23 @@
-//! Whole folders up and down, file by file.
+//! Whole folders up and down: small files several at a time, large ones one by one, as each is fetched or sent in parts.
+//!
+//! Holds: of several failures the one of the first file is told, and no new file is begun after one.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    panic::resume_unwind,
+    path::{Component, Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use medtrain_crds::contract::FileEntry;
 
-use super::{FileDigest, Store};
+use super::{FileDigest, Store, download::RANGE, store::PART};
 use crate::failure::{Failure, Result};
+
+/// Small files in flight; each may fill a part's memory.
+const AT_ONCE: usize = 4;
 
 /// Uploads every file below the local `folder` to `<home>/<below>/…`.
 ///
@@ -14,13 +26,18 @@ use crate::failure::{Failure, Result};
 /// # Errors
 /// As [`Store::upload`]; 64 for a name that is not UTF-8.
 pub fn upload_dir(store: &Store, folder: &Path, home: &str, below: &str) -> Result<Vec<FileEntry>> {
-    let mut entries = Vec::new();
-    for relative in files_below(folder)? {
+    let files = files_below(folder)?;
+    let size = |relative: &String| {
+        let path = folder.join(relative);
+        std::fs::metadata(&path).map(|metadata| metadata.len()).map_err(|error| Failure::io(&path, &error))
+    };
+    let sizes = files.iter().map(size).collect::<Result<Vec<_>>>()?;
+    in_turns(&sizes, PART as u64, |index| {
+        let relative = &files[index];
         let path = if below.is_empty() { relative.clone() } else { format!("{below}/{relative}") };
-        let FileDigest { sha256, size } = store.upload(&folder.join(&relative), &format!("{home}/{path}"))?;
-        entries.push(FileEntry { path, sha256, size });
-    }
-    Ok(entries)
+        let FileDigest { sha256, size } = store.upload(&folder.join(relative), &format!("{home}/{path}"))?;
+        Ok(FileEntry { path, sha256, size })
+    })
 }
 
 /// Downloads `entries` (relative to the folder `home`) into `folder`, each checked against its digest.
@@ -37,9 +54,36 @@ pub fn download_dir(store: &Store, home: &str, entries: &[FileEntry], folder: &P
                 entry.path
             )));
         }
-        store.download(&format!("{home}/{}", entry.path), &folder.join(&entry.path), Some(&expected(entry)))?;
     }
-    Ok(())
+    let sizes: Vec<u64> = entries.iter().map(|entry| entry.size).collect();
+    in_turns(&sizes, RANGE, |index| {
+        let entry = &entries[index];
+        store.download(&format!("{home}/{}", entry.path), &folder.join(&entry.path), Some(&expected(entry)))
+    })
+    .map(drop)
+}
+
+/// The results of `work` for every index of `sizes`: several at once for sizes up to `small`, then the others one after
+/// another.
+fn in_turns<T: Send>(sizes: &[u64], small: u64, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let (few, large): (Vec<usize>, Vec<usize>) = (0..sizes.len()).partition(|&index| sizes[index] <= small);
+    let pending = Mutex::new(few.iter().copied());
+    let failed = AtomicBool::new(false);
+    let take = || pending.lock().unwrap_or_else(PoisonError::into_inner).next().filter(|_| !failed.load(Relaxed));
+    let one = |index| {
+        let outcome = work(index);
+        failed.fetch_or(outcome.is_err(), Relaxed);
+        (index, outcome)
+    };
+    let mut done: Vec<(usize, Result<T>)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE.min(few.len()))
+            .map(|_| scope.spawn(|| std::iter::from_fn(take).map(one).collect::<Vec<_>>()))
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    done.extend(large.into_iter().take_while(|_| !failed.load(Relaxed)).map(one));
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 pub(super) fn expected(entry: &FileEntry) -> FileDigest {

@@ -129,7 +129,7 @@ impl ModelArgs {
         let (dir, adapter_dir) = self.directories()?;
         let config = ModelConfig::load(&dir)?;
         let positions = config.max_position_embeddings.min(MAX_CONTEXT);
-        let model = load::load::<B>(&dir, positions, device)?;
+        let model = load::map::<B>(&dir, positions, device)?;
         let adapter = match &adapter_dir {
             Some(adapter_dir) => Some(adapter::load::<B>(adapter_dir, &dir, &config, device)?),
             None => None,

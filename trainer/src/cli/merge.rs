@@ -116,7 +116,7 @@ fn fitted<'a, B: LmBackend>(
 fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     let device = B::Device::default();
     let mut tokenizer = (Tokenizer::load(&args.model)?, args.model.as_path());
-    let mut model = load::load::<B>(&args.model, 256, &device)?;
+    let mut model = load::map::<B>(&args.model, 256, &device)?;
     tokenizer.0.check_fits(model.config().vocab_size).map_err(|failure| failure.at(args.model.display()))?;
     let dtype = match args.dtype {
         Some(dtype) => dtype,
@@ -139,8 +139,10 @@ fn merge<B: LmBackend>(args: &MergeArgs, fresh: &Path) -> Result<()> {
     }
     let (adapter, model) = fitted(last, args, model, &mut tokenizer)?;
     let (tokenizer, tokenizer_dir) = tokenizer;
-    write_tokenizer(&args.model, fresh, &Tokenizer::load(&args.model)?, None, true)?;
-    if tokenizer_dir != args.model {
+    if tokenizer_dir == args.model {
+        write_tokenizer(&args.model, fresh, &tokenizer, None, true)?;
+    } else {
+        write_tokenizer(&args.model, fresh, &Tokenizer::load(&args.model)?, None, true)?;
         // Over those of the base, whose generation_config.json stays.
         write_tokenizer(tokenizer_dir, fresh, &tokenizer, None, false)?;
     }

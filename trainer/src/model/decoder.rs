@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{AllocationProperty, Bytes, DType, Tensor, TensorData};
 
 use super::{
     Gradients, KvCache, ModelConfig, Parameters,
@@ -16,6 +16,7 @@ use crate::{
     adapter::{Adapter, Projection},
     failure::{Failure, Result},
     ops::{AttentionShape, LmBackend, RopeTable, Segments},
+    weights::ModelFiles,
 };
 
 /// A decoder's weights, resident on one device.
@@ -29,6 +30,8 @@ pub struct Decoder<B: LmBackend> {
     lm_head: Option<B::Frozen>,
     rope: RopeTable,
     device: B::Device,
+    /// Where weights lie that were not copied.
+    files: Option<Arc<ModelFiles>>,
 }
 
 /// A decoder without weights.
@@ -96,7 +99,19 @@ impl<B: LmBackend> Decoder<B> {
             false => Some(freeze(required(read, "lm_head.weight", &embedding_shape)?.reshape(embedding_shape))),
         };
         let rope = rope::table(&config, max_positions);
-        Ok(Self { config, embed_tokens, layers, norm, lm_head, rope, device: device.clone() })
+        Ok(Self { config, embed_tokens, layers, norm, lm_head, rope, device: device.clone(), files: None })
+    }
+
+    /// Says where weights lie that were not copied.
+    pub(super) fn lying_in(self, files: Arc<ModelFiles>) -> Self {
+        Self { files: Some(files), ..self }
+    }
+
+    /// Takes weights that lie in files out of memory until they are read again.
+    pub fn release(&self) {
+        if let Some(files) = &self.files {
+            files.release();
+        }
     }
 
     /// What a decoder is besides its weights.
@@ -394,6 +409,13 @@ fn build_layer<B: LmBackend>(
             window: config.windows[index],
         },
     })
+}
+
+/// A flat tensor over f32 values that lie elsewhere; it copies them when they are to be changed.
+pub fn over<B: LmBackend>(values: bytes::Bytes, device: &B::Device) -> Tensor<B, 1> {
+    let length = values.len() / size_of::<f32>();
+    let bytes = Bytes::from_shared(values, AllocationProperty::File);
+    Tensor::from_data(TensorData::from_bytes(bytes, [length], DType::F32), device)
 }
 
 /// A flat tensor from host values.

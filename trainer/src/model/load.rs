@@ -2,7 +2,12 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{Decoder, ModelConfig, decoder::upload};
+use burn::tensor::Tensor;
+
+use super::{
+    Decoder, ModelConfig,
+    decoder::{over, upload},
+};
 use crate::{
     failure::{Failure, Result},
     generate::rng::{Purpose, Stream},
@@ -12,8 +17,29 @@ use crate::{
 
 /// Loads the Hugging Face directory `dir`; positional tables reach `max_positions`.
 pub fn load<B: LmBackend>(dir: &Path, max_positions: usize, device: &B::Device) -> Result<Decoder<B>> {
-    let config = Arc::new(ModelConfig::load(dir)?);
     let files = ModelFiles::open(dir)?;
+    read(dir, max_positions, device, &|name| Ok(upload::<B>(files.read_f32(name)?.1, device)), &files)
+}
+
+/// As [`load`], but f32 weights stay in their files, which nobody may change meanwhile: for commands that are done soon.
+/// A training takes a copy, as it goes on for days.
+pub fn map<B: LmBackend>(dir: &Path, max_positions: usize, device: &B::Device) -> Result<Decoder<B>> {
+    let files = Arc::new(ModelFiles::open(dir)?);
+    let value = |name: &str| match files.share_f32(name)? {
+        Some(values) => Ok(over::<B>(values, device)),
+        None => Ok(upload::<B>(files.read_f32(name)?.1, device)),
+    };
+    Ok(read(dir, max_positions, device, &value, &files)?.lying_in(Arc::clone(&files)))
+}
+
+fn read<B: LmBackend>(
+    dir: &Path,
+    max_positions: usize,
+    device: &B::Device,
+    value: &dyn Fn(&str) -> Result<Tensor<B, 1>>,
+    files: &ModelFiles,
+) -> Result<Decoder<B>> {
+    let config = Arc::new(ModelConfig::load(dir)?);
     Decoder::build(config, max_positions, device, B::freeze_for_long, &mut |name, shape| {
         if !files.contains(name) {
             return Ok(None);
@@ -26,7 +52,7 @@ pub fn load<B: LmBackend>(dir: &Path, max_positions: usize, device: &B::Device) 
                 dir.display()
             )));
         }
-        Ok(Some(upload::<B>(files.read_f32(name)?.1, device)))
+        value(name).map(Some)
     })
 }
 

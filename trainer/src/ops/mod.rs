@@ -177,6 +177,11 @@ pub trait LmBackend: Backend {
     /// The matrix as `[o, i]`, in f32.
     fn thaw(weight: &Self::Frozen) -> Tensor<Self, 2>;
 
+    /// The values of a tensor, without a copy where they lie in this machine's memory.
+    fn values<const D: usize>(tensor: &Tensor<Self, D>) -> impl AsRef<[f32]> {
+        to_host(tensor)
+    }
+
     /// `y = x Wᵀ`: `[n, i]` to `[n, o]`.
     fn project(x: &Tensor<Self, 2>, weight: &Self::Frozen) -> Tensor<Self, 2> {
         x.clone().matmul(Self::thaw(weight).transpose())
@@ -374,7 +379,12 @@ pub trait LmBackend: Backend {
 
 /// Reads a tensor's values to the host.
 pub fn to_host<B: Backend, const D: usize>(tensor: &Tensor<B, D>) -> Vec<f32> {
-    tensor.to_data().to_vec::<f32>().expect("tensors of this trainer are f32")
+    into_host(tensor.clone())
+}
+
+/// As [`to_host`]; nothing is copied if nobody else holds the tensor.
+pub fn into_host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    tensor.into_data().into_vec::<f32>().expect("tensors of this trainer are f32")
 }
 
 #[cfg(test)]

@@ -80,9 +80,17 @@ impl Dtype {
     }
 
     /// The little-endian bytes of `values`.
+    #[cfg(test)]
     pub(super) fn encode(self, values: &[f32]) -> Vec<u8> {
+        let mut bytes = vec![0; values.len() * self.size()];
+        self.encode_into(values, &mut bytes);
+        bytes
+    }
+
+    /// The little-endian bytes of `values`, to `bytes`, which has room for just these.
+    pub(super) fn encode_into(self, values: &[f32], bytes: &mut [u8]) {
+        debug_assert_eq!(bytes.len(), values.len() * self.size());
         let size = self.size();
-        let mut bytes = vec![0; values.len() * size];
         bytes.par_chunks_mut(CHUNK * size).zip(values.par_chunks(CHUNK)).for_each(|(bytes, values)| match self {
             Self::Float32 => {
                 for (raw, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(values) {
@@ -100,7 +108,6 @@ impl Dtype {
                 }
             }
         });
-        bytes
     }
 }
 

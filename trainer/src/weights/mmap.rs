@@ -6,7 +6,9 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use memmap2::{Mmap, UncheckedAdvice};
 
 use crate::failure::{Failure, Result};
@@ -42,6 +44,12 @@ impl MappedFile {
         self.map.as_deref().unwrap_or(&[])
     }
 
+    /// A part of the file for a holder that outlives its reader; `None` if the file has no such part.
+    pub fn share(self: &Arc<Self>, range: Range<usize>) -> Option<Bytes> {
+        self.bytes().get(range.clone())?;
+        Some(Bytes::from_owner(Part { file: Arc::clone(self), range }))
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -58,6 +66,18 @@ impl MappedFile {
         let released = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
         // Advice that is refused costs memory, not correctness.
         let _ = released;
+    }
+}
+
+/// Keeps the map as long as a part of it is used.
+struct Part {
+    file: Arc<MappedFile>,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.file.bytes()[self.range.clone()]
     }
 }
 
@@ -96,6 +116,19 @@ mod tests {
         for nothing in [5..5, 0..bytes.len() + 1] {
             file.release(nothing);
         }
+    }
+
+    #[test]
+    fn a_shared_part_outlives_the_reader_and_reads_the_same_after_a_release() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weights");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let file = Arc::new(MappedFile::open(&path).unwrap());
+        let part = file.share(2..5).unwrap();
+        assert!(file.share(9..11).is_none());
+        file.release(0..10);
+        drop(file);
+        assert_eq!(part, b"234"[..]);
     }
 
     #[test]

@@ -25,5 +25,5 @@ pub mod source;
 pub use dtype::Dtype;
 pub use hub::Hub;
 pub use model_files::ModelFiles;
-pub use save::{MAX_SHARD_BYTES, save_model};
+pub use save::{MAX_SHARD_BYTES, save_model, write_model};
 pub use source::{ResolvedModel, Sources};

@@ -2,11 +2,14 @@
 //!
 //! Holds: after `open` every name has one place, every header was checked against the length of its file, and reading
 //! can fail only for a name that isn't there or a type that isn't a float. What was read stays in memory as values, not as
-//! pages of the files besides.
+//! pages of the files besides; what was shared is the pages of the files, and no values besides.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use safetensors::tensor::{Dtype as StoredDtype, SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
@@ -23,8 +26,14 @@ const AT_ONCE: usize = 4 << 20;
 /// The safetensors files of one model, mapped.
 pub struct ModelFiles {
     dir: PathBuf,
-    files: Vec<MappedFile>,
+    files: Vec<Arc<MappedFile>>,
     tensors: BTreeMap<String, Place>,
+}
+
+impl fmt::Debug for ModelFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ModelFiles").field(&self.dir).finish()
+    }
 }
 
 struct Place {
@@ -111,7 +120,7 @@ impl ModelFiles {
                     return Err(corrupt(&path, &format!("tensor \"{tensor}\" is also in {}", names[other.file])));
                 }
             }
-            files.push(file);
+            files.push(Arc::new(file));
         }
         Ok(Self { dir: dir.to_owned(), files, tensors })
     }
@@ -167,6 +176,22 @@ impl ModelFiles {
             file.release(range);
         }
         Ok(())
+    }
+
+    /// The values of a tensor where they lie, if they lie there as this machine computes with them; else `None`.
+    ///
+    /// Errors: as [`Self::dtype`].
+    pub fn share_f32(&self, name: &str) -> Result<Option<Bytes>> {
+        let place = self.place(name)?;
+        let as_computed = self.float_dtype(name, place)? == Dtype::Float32
+            && cfg!(target_endian = "little")
+            && place.start.is_multiple_of(align_of::<f32>());
+        Ok(if as_computed { self.files[place.file].share(place.start..place.end) } else { None })
+    }
+
+    /// Takes what is mapped out of memory until it is read again.
+    pub fn release(&self) {
+        self.files.iter().for_each(|file| file.release(0..file.bytes().len()));
     }
 
     fn place(&self, name: &str) -> Result<&Place> {
@@ -358,6 +383,25 @@ mod tests {
         assert!(absent.ends_with("no tensor \"q_prj.weight\"; it has \"q_proj.weight\""), "{absent}");
         let quantized = files.read_f32("q_proj.weight").unwrap_err().message;
         assert!(quantized.contains("tensor \"q_proj.weight\" is stored as I8"), "{quantized}");
+    }
+
+    #[test]
+    fn only_aligned_f32_is_shared_and_has_the_values_that_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(SINGLE);
+        let header = r#"{"h":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"w":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#;
+        write(&path, header, &[0; 6]);
+        let files = ModelFiles::open(dir.path()).unwrap();
+        assert_eq!((files.share_f32("h").unwrap(), files.share_f32("w").unwrap()), (None, None));
+
+        save_model(dir.path(), &[("w".to_owned(), vec![3])], Dtype::Float32, u64::MAX, |_| Ok([1.0, -2.5, 3.0]))
+            .unwrap();
+        let files = ModelFiles::open(dir.path()).unwrap();
+        let shared = files.share_f32("w").unwrap().unwrap();
+        assert_eq!(shared, Dtype::Float32.encode(&files.read_f32("w").unwrap().1));
+        files.release();
+        drop(files);
+        assert_eq!(shared[4..8], (-2.5_f32).to_le_bytes());
     }
 
     #[test]

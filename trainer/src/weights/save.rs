@@ -1,11 +1,12 @@
 //! Writes safetensors: one file, or shards with an index when the model is larger than the shard limit.
 //!
-//! Holds: memory is bounded by one tensor; tensors lie sorted by name and the header has one metadata key, so equal
-//! input gives equal bytes, the same that Hugging Face's writer gives; everything is fsynced on return.
+//! Holds: memory is bounded by one tensor of the caller's and a buffer; tensors lie sorted by name and the header has one
+//! metadata key, so equal input gives equal bytes, the same that Hugging Face's writer gives; everything is fsynced on
+//! return, but for [`write_model`], whose result says what is left to do.
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -16,6 +17,26 @@ use crate::failure::{Failure, Result};
 /// Shard size of Hugging Face's `save_pretrained`.
 pub const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
+/// Values that are encoded and written at once.
+const AT_ONCE: usize = 1 << 20;
+
+/// Files that are written whole, but may not be on disk yet.
+#[must_use = "what was not synced may be lost"]
+pub struct Unsynced {
+    dir: PathBuf,
+    files: Vec<(PathBuf, File)>,
+}
+
+impl Unsynced {
+    /// Waits until files and names are on disk.
+    ///
+    /// Errors: IO (a full disk too).
+    pub fn sync(self) -> Result<()> {
+        self.files.iter().try_for_each(|(path, file)| file.sync_all().map_err(|e| Failure::io(path, &e)))?;
+        sync_dir(&self.dir)
+    }
+}
+
 /// Writes `tensors` (name, shape) to `dir`, asking `values` for each, in order of name.
 ///
 /// Errors: a name given twice, `values` of another length than the shape, what `values` returns, IO (a full disk too).
@@ -24,19 +45,37 @@ pub fn save_model<V: AsRef<[f32]>>(
     tensors: &[(String, Vec<usize>)],
     dtype: Dtype,
     max_shard_bytes: u64,
-    mut values: impl FnMut(&str) -> Result<V>,
+    values: impl FnMut(&str) -> Result<V>,
 ) -> Result<()> {
+    write_model(dir, tensors, dtype, max_shard_bytes, values)?.sync()
+}
+
+/// As [`save_model`], for a caller that has other work to do while the disk has its own.
+pub fn write_model<V: AsRef<[f32]>>(
+    dir: &Path,
+    tensors: &[(String, Vec<usize>)],
+    dtype: Dtype,
+    max_shard_bytes: u64,
+    mut values: impl FnMut(&str) -> Result<V>,
+) -> Result<Unsynced> {
     let tensors = sorted(tensors)?;
     let shards = shards(&tensors, dtype, max_shard_bytes);
+    let mut written = Unsynced { dir: dir.to_owned(), files: Vec::with_capacity(shards.len()) };
+    let mut write = |name: &str, shard: &[Tensor]| -> Result<()> {
+        let path = dir.join(name);
+        let file = write_file(&path, shard, dtype, &mut values)?;
+        written.files.push((path, file));
+        Ok(())
+    };
     if let [only] = shards.as_slice() {
-        write_file(&dir.join(SINGLE), only, dtype, &mut values)?;
-        return sync_dir(dir);
+        write(SINGLE, only)?;
+        return Ok(written);
     }
     let mut weight_map = Map::new();
     let mut total_size = 0;
     for (i, shard) in shards.iter().enumerate() {
         let file = format!("model-{:05}-of-{:05}.safetensors", i + 1, shards.len());
-        write_file(&dir.join(&file), shard, dtype, &mut values)?;
+        write(&file, shard)?;
         for (name, shape) in *shard {
             weight_map.insert(name.clone(), Value::from(file.clone()));
             total_size += bytes_of(shape, dtype);
@@ -44,7 +83,7 @@ pub fn save_model<V: AsRef<[f32]>>(
     }
     let index = json!({"metadata": {"total_size": total_size}, "weight_map": weight_map});
     write_bytes(&dir.join(INDEX), format!("{index:#}\n").as_bytes())?;
-    sync_dir(dir)
+    Ok(written)
 }
 
 /// Writes one safetensors file. As [`save_model`], without sharding.
@@ -54,7 +93,8 @@ pub fn save_file<V: AsRef<[f32]>>(
     dtype: Dtype,
     mut values: impl FnMut(&str) -> Result<V>,
 ) -> Result<()> {
-    write_file(path, &sorted(tensors)?, dtype, &mut values)
+    let file = write_file(path, &sorted(tensors)?, dtype, &mut values)?;
+    file.sync_all().map_err(|e| Failure::io(path, &e))
 }
 
 /// Writes and fsyncs a small file.
@@ -104,10 +144,11 @@ fn write_file<V: AsRef<[f32]>>(
     tensors: &[Tensor],
     dtype: Dtype,
     values: &mut impl FnMut(&str) -> Result<V>,
-) -> Result<()> {
+) -> Result<File> {
     let io = |e: std::io::Error| Failure::io(path, &e);
     let mut file = File::create(path).map_err(io)?;
     file.write_all(&header(tensors, dtype)).map_err(io)?;
+    let mut buffer = Vec::new();
     for (name, shape) in tensors {
         let values = values(name)?;
         let values = values.as_ref();
@@ -118,9 +159,13 @@ fn write_file<V: AsRef<[f32]>>(
                 values.len()
             )));
         }
-        file.write_all(&dtype.encode(values)).map_err(io)?;
+        for values in values.chunks(AT_ONCE) {
+            buffer.resize(values.len() * dtype.size(), 0);
+            dtype.encode_into(values, &mut buffer);
+            file.write_all(&buffer).map_err(io)?;
+        }
     }
-    file.sync_all().map_err(io)
+    Ok(file)
 }
 
 /// Length, then JSON in order of the data, padded with spaces to a multiple of 8, so that the data is aligned.

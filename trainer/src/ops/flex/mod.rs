@@ -36,6 +36,12 @@ impl Values {
     }
 }
 
+impl AsRef<[f32]> for Values {
+    fn as_ref(&self) -> &[f32] {
+        self.get()
+    }
+}
+
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<Flex, D> {
     debug_assert_eq!(values.len(), shape.iter().product::<usize>());
     let layout = Layout::contiguous(Shape::from(shape.to_vec()));
@@ -107,6 +113,10 @@ impl LmBackend for Flex {
 
     fn thaw(weight: &Self::Frozen) -> Tensor<Self, 2> {
         weight.thaw()
+    }
+
+    fn values<const D: usize>(tensor: &Tensor<Self, D>) -> impl AsRef<[f32]> {
+        Values::of(tensor)
     }
 
     fn project(x: &Tensor<Self, 2>, weight: &Self::Frozen) -> Tensor<Self, 2> {
