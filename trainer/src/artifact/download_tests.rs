@@ -24,13 +24,16 @@ fn digest(bytes: &[u8]) -> FileDigest {
     FileDigest { sha256: sha256_hex(bytes), size: bytes.len() as u64 }
 }
 
+/// How often each read was asked for.
+type Reads = Vec<(Read, usize)>;
+
 /// Downloads an object of `size` bytes from `backend`: the outcome, how often each read was asked for, and the file.
 fn download(
     backend: Unreliable,
     size: u64,
     expect: Option<&FileDigest>,
     retry: Duration,
-) -> (crate::failure::Result<()>, Vec<(Read, usize)>, Option<Vec<u8>>) {
+) -> (crate::failure::Result<()>, Reads, Option<Vec<u8>>) {
     let (store, backend) = over(backend, retry);
     store.put("x", content(size, 0)).unwrap();
     let dir = tempfile::tempdir().unwrap();
