@@ -53,7 +53,7 @@ fn a_preflight_pod_writes_the_plan_that_a_stage_pod_runs_and_a_probe_sees_it_don
     assert_eq!((code, message.reason.as_str(), message.errors.len()), (Some(0), "Completed", 0));
     let names: Vec<&str> = message.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(names, ["pt", "sft", "rm", "ppo"]);
-    assert!(message.stages.iter().all(|stage| !stage.done && stage.steps > 0 && stage.mib > Some(90)));
+    assert!(message.stages.iter().all(|stage| !stage.done && stage.steps > 0 && stage.mib > Some(64)));
     let report = stored(message.report_uri.as_deref().unwrap());
     assert_eq!(report["stages"].as_array().unwrap().len(), 4);
     assert!(lab.path("out/trainings/default.lab/ppo.json").is_file());
