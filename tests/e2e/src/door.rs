@@ -50,7 +50,7 @@ impl Door {
                 if *at.borrow() != Position::Open {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
-                tokio::spawn(forward(client, server, at.clone()));
+                tokio::spawn(forward(client, server, at.clone(), Arc::clone(&counted)));
             }
         });
         Ok(Self { address, position, turned_away })
@@ -65,20 +65,33 @@ impl Door {
         self.position.send_replace(position);
     }
 
-    /// Connections that came while it was not open.
+    /// Connections that came while it was not open, and those that were asked for something then.
     pub fn turned_away(&self) -> usize {
         self.turned_away.load(Ordering::Relaxed)
     }
 }
 
 /// However it ends, both sides are closed.
-async fn forward(mut client: TcpStream, server: SocketAddr, mut at: watch::Receiver<Position>) {
+async fn forward(
+    mut client: TcpStream,
+    server: SocketAddr,
+    mut at: watch::Receiver<Position>,
+    turned_away: Arc<AtomicUsize>,
+) {
     let now = *at.borrow();
     if now == Position::Open {
         let Ok(mut server) = TcpStream::connect(server).await else { return };
         tokio::select! {
             _ = copy_bidirectional(&mut client, &mut server) => return,
             _ = at.wait_for(|position| *position != Position::Open) => {}
+        }
+        // A client that keeps its connection asks here first, and opens another only when it has waited for long.
+        let mut first = [0];
+        tokio::select! {
+            Ok(1..) = client.peek(&mut first) => {
+                turned_away.fetch_add(1, Ordering::Relaxed);
+            }
+            _ = at.wait_for(|position| *position != Position::Hanging) => return,
         }
     }
     let _ = at.wait_for(|position| *position != Position::Hanging).await;
