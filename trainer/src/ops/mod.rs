@@ -5,7 +5,8 @@
 //! makes gradient checkpointing a plain second call of the forward. Autodiff is still what the objectives use
 //! ([`crate::objective`]), and what the tests hold these backwards against.
 //!
-//! Default bodies ([`plain`]) are burn tensor ops and run on any backend. [`flex`] replaces them on the CPU.
+//! Default bodies ([`plain`]) are burn tensor ops and run on any backend. [`flex`] replaces them on the CPU, `cube` on
+//! GPUs.
 //!
 //! Holds: a batch is packed, `n` tokens in a row with [`Segments`] marking the sequences, so there is no padding and a
 //! sequence never sees another; no op of the training path reduces in an order that depends on the number of threads.
