@@ -9,7 +9,8 @@ use burn_cubecl::{CubeRuntime, element::BoolElement, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::{
-    Gpu, Matrix, Products, products, reduce,
+    Gpu, Matrix, Products, products,
+    reduce::{Greatest, Sum, reduce},
     tensors::{Rows, UNITS, buffer, cube_each, empty, for_each, upload, wrap},
 };
 use crate::ops::{AttentionShape, Segments};
@@ -85,14 +86,14 @@ fn softmax_kernel(
                 most = select(score > most, score, most);
                 key += units;
             }
-            most = reduce::max(most, &mut shared, units) * scale;
+            most = reduce::<f32, Greatest>(most, &mut shared, units) * scale;
             let mut sum = 0.0f32;
             key = low + UNIT_POS;
             while key <= high {
                 sum += (scores[(start + key) as usize] * scale - most).exp();
                 key += units;
             }
-            let total = reduce::sum(sum, &mut shared, units);
+            let total = reduce::<f32, Sum>(sum, &mut shared, units);
             if UNIT_POS == 0 {
                 lse[(row * heads + head) as usize] = most + total.ln();
             }

@@ -5,7 +5,8 @@ use burn_cubecl::{CubeRuntime, element::BoolElement};
 use cubecl::prelude::*;
 
 use super::{
-    Gpu, Matrix, reduce,
+    Gpu, Matrix,
+    reduce::{Greatest, Sum, reduce},
     tensors::{Rows, UNITS, buffer, cube_each, empty, for_each, upload, wrap, writable},
 };
 use crate::ops::AttentionShape;
@@ -94,11 +95,11 @@ fn attention_kernel(
                 }
                 score = dot * scale;
             }
-            let highest = reduce::max(score, &mut shared, units);
+            let highest = reduce::<f32, Greatest>(score, &mut shared, units);
             let top = select(highest > most, highest, most);
             let weight = select(key < count, (score - top).exp(), 0.0f32);
             weights[UNIT_POS as usize] = weight;
-            let sum = reduce::sum(weight, &mut shared, units);
+            let sum = reduce::<f32, Sum>(weight, &mut shared, units);
             let fade = (most - top).exp();
             total = total * fade + sum;
             let here = select(count - from < units, count - from, units);

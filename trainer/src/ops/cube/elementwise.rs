@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 use super::{
     Flat, Matrix,
     memo::RopeRows,
-    reduce,
+    reduce::{Sum, reduce},
     tensors::{Rows, UNITS, buffer, cube_each, empty, for_each, upload, wrap, writable},
 };
 use crate::ops::{AdamWStep, Dropout};
@@ -313,7 +313,7 @@ fn sum_squares_kernel(
                 sum += value * value;
             }
         }
-        sum = reduce::sum(sum, &mut shared, units);
+        sum = reduce::<f32, Sum>(sum, &mut shared, units);
         if UNIT_POS == 0 {
             out[CUBE_POS] = sum;
         }

@@ -7,7 +7,8 @@ use burn_cubecl::{CubeRuntime, element::BoolElement, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::{
-    Matrix, Products, products, reduce,
+    Matrix, Products, products,
+    reduce::{Greatest, Least, Sum, reduce},
     tensors::{UNITS, buffer, cube_each, empty, for_each, upload, wrap},
 };
 use crate::ops::{TokenScores, to_host};
@@ -45,8 +46,8 @@ fn scores_kernel(
             }
             column += units;
         }
-        let highest = reduce::max(most, &mut shared, units);
-        let best = reduce::min(select(most == highest, place, vocab), &mut places, units);
+        let highest = reduce::<f32, Greatest>(most, &mut shared, units);
+        let best = reduce::<u32, Least>(select(most == highest, place, vocab), &mut places, units);
         let top = highest * factor;
         let mut sum = 0.0f32;
         let mut weighted = 0.0f32;
@@ -58,8 +59,8 @@ fn scores_kernel(
             weighted += e * logit;
             column += units;
         }
-        let total = reduce::sum(sum, &mut shared, units);
-        let mean = reduce::sum(weighted, &mut shared, units) / total;
+        let total = reduce::<f32, Sum>(sum, &mut shared, units);
+        let mean = reduce::<f32, Sum>(weighted, &mut shared, units) / total;
         if UNIT_POS == 0 {
             let at = from + row;
             let target = targets[at as usize];

@@ -4,7 +4,8 @@ use burn_cubecl::{CubeRuntime, element::BoolElement};
 use cubecl::prelude::*;
 
 use super::{
-    Flat, Matrix, reduce,
+    Flat, Matrix,
+    reduce::{Sum, reduce},
     tensors::{Rows, UNITS, buffer, cube_each, empty, wrap},
 };
 
@@ -30,7 +31,7 @@ fn forward_kernel(
             sum += value * value;
             column += units;
         }
-        let mean = reduce::sum(sum, &mut shared, units) / columns as f32;
+        let mean = reduce::<f32, Sum>(sum, &mut shared, units) / columns as f32;
         let root = 1.0f32 / (mean + eps).sqrt();
         if UNIT_POS == 0 {
             rstd[row] = root;
@@ -98,7 +99,7 @@ fn backward_kernel(
             sum += dy[dy_start + at] * gain[at] * x[x_start + at] * root;
             column += units;
         }
-        let mean = reduce::sum(sum, &mut shared, units) / columns as f32;
+        let mean = reduce::<f32, Sum>(sum, &mut shared, units) / columns as f32;
         column = UNIT_POS;
         while column < columns {
             let at = column as usize;

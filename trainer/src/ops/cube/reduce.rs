@@ -2,28 +2,40 @@
 
 use cubecl::prelude::*;
 
-/// The sum of all units' `value`, for all of them.
+/// What becomes of two values.
 #[cube]
-pub fn sum(value: f32, shared: &mut SharedMemory<f32>, #[comptime] units: u32) -> f32 {
-    shared[UNIT_POS as usize] = value;
-    sync_cube();
-    let mut stride = (units / 2).runtime();
-    while stride > 0 {
-        if UNIT_POS < stride {
-            let other = shared[(UNIT_POS + stride) as usize];
-            shared[UNIT_POS as usize] += other;
-        }
-        sync_cube();
-        stride /= 2;
-    }
-    let total = shared[0];
-    sync_cube();
-    total
+pub trait Fold<N: Numeric>: Send + Sync + 'static {
+    fn fold(a: N, b: N) -> N;
 }
 
-/// The greatest of all units' `value`, for all of them.
+pub struct Sum;
+pub struct Greatest;
+pub struct Least;
+
 #[cube]
-pub fn max(value: f32, shared: &mut SharedMemory<f32>, #[comptime] units: u32) -> f32 {
+impl<N: Numeric> Fold<N> for Sum {
+    fn fold(a: N, b: N) -> N {
+        a + b
+    }
+}
+
+#[cube]
+impl<N: Numeric> Fold<N> for Greatest {
+    fn fold(a: N, b: N) -> N {
+        select(b > a, b, a)
+    }
+}
+
+#[cube]
+impl<N: Numeric> Fold<N> for Least {
+    fn fold(a: N, b: N) -> N {
+        select(b < a, b, a)
+    }
+}
+
+/// All units' `value` folded into one, for all of them; `units` is a power of two.
+#[cube]
+pub fn reduce<N: Numeric, F: Fold<N>>(value: N, shared: &mut SharedMemory<N>, #[comptime] units: u32) -> N {
     shared[UNIT_POS as usize] = value;
     sync_cube();
     let mut stride = (units / 2).runtime();
@@ -31,32 +43,12 @@ pub fn max(value: f32, shared: &mut SharedMemory<f32>, #[comptime] units: u32) -
         if UNIT_POS < stride {
             let other = shared[(UNIT_POS + stride) as usize];
             let mine = shared[UNIT_POS as usize];
-            shared[UNIT_POS as usize] = select(other > mine, other, mine);
+            shared[UNIT_POS as usize] = F::fold(mine, other);
         }
         sync_cube();
         stride /= 2;
     }
-    let most = shared[0];
+    let result = shared[0];
     sync_cube();
-    most
-}
-
-/// The least of all units' `value`, for all of them.
-#[cube]
-pub fn min(value: u32, shared: &mut SharedMemory<u32>, #[comptime] units: u32) -> u32 {
-    shared[UNIT_POS as usize] = value;
-    sync_cube();
-    let mut stride = (units / 2).runtime();
-    while stride > 0 {
-        if UNIT_POS < stride {
-            let other = shared[(UNIT_POS + stride) as usize];
-            let mine = shared[UNIT_POS as usize];
-            shared[UNIT_POS as usize] = select(other < mine, other, mine);
-        }
-        sync_cube();
-        stride /= 2;
-    }
-    let least = shared[0];
-    sync_cube();
-    least
+    result
 }
